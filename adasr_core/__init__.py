@@ -1,0 +1,1 @@
+"""The codec's core: motion parameters, bitstream, model folders, engines and networks."""

@@ -1,0 +1,48 @@
+"""The bitstream: packets, motion and picture coding, and the file form .akc. See docs/bitstream.md for every byte."""
+
+from adasr_core.bitstream.akc import AkcFile, AkcSizes, AkcWriter, AudioTrack, read_akc
+from adasr_core.bitstream.akc_records import TICKS_PER_SECOND, AkcHeader, AudioPacket, AudioStream, TimedMotion
+from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.bitstream.motion import MotionCodec
+from adasr_core.bitstream.packets import (
+    BITSTREAM_VERSION,
+    GENERATIONS,
+    MAX_QUALITY,
+    MAX_REFERENCE_PACKET_BYTES,
+    PICTURE_AVIF,
+    REFERENCE_SLOTS,
+    MotionPacket,
+    ReferencePacket,
+    unwrap_u8,
+    unwrap_u16,
+)
+from adasr_core.bitstream.picture import decode_picture, encode_picture
+from adasr_core.bitstream.tables import MotionTables
+
+__all__ = [
+    "BITSTREAM_VERSION",
+    "GENERATIONS",
+    "MAX_QUALITY",
+    "MAX_REFERENCE_PACKET_BYTES",
+    "PICTURE_AVIF",
+    "REFERENCE_SLOTS",
+    "TICKS_PER_SECOND",
+    "AkcFile",
+    "AkcHeader",
+    "AkcSizes",
+    "AkcWriter",
+    "AudioPacket",
+    "AudioStream",
+    "AudioTrack",
+    "BitstreamError",
+    "MotionCodec",
+    "MotionPacket",
+    "MotionTables",
+    "ReferencePacket",
+    "TimedMotion",
+    "decode_picture",
+    "encode_picture",
+    "read_akc",
+    "unwrap_u8",
+    "unwrap_u16",
+]

@@ -1,0 +1,85 @@
+"""Fixtures that the tests of several packages share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from adasr_core.bitstream.entropy import TOTAL
+from adasr_core.bitstream.tables import QUALITIES, MotionTables
+
+
+def _laplace_rows(scales: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.uint16]:
+    """Integer frequencies [..., 2 radius + 2] of two-sided geometric levels with these mean magnitudes."""
+    levels = np.arange(-radius, radius + 1)
+    weights = np.exp(-np.abs(levels) / np.maximum(scales[..., None], 0.2))
+    weights = np.concatenate((weights, weights[..., :1]), axis=-1)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    frequencies = 1 + np.floor(weights * (TOTAL - 2 * radius - 2)).astype(np.int64)
+    frequencies[..., radius] += TOTAL - frequencies.sum(axis=-1)
+    rows: npt.NDArray[np.uint16] = frequencies.astype(np.uint16)
+    return rows
+
+
+@cache
+def _synthetic_tables(K: int, seed: int = 0) -> MotionTables:
+    generator = np.random.default_rng(seed)
+    size, components = 6 * K, min(40, 6 * K)
+    basis = np.linalg.qr(generator.normal(size=(size, components)))[0].T.astype(np.float32)
+    steps = np.full(components, 0.01)
+    deviations = 0.3 * 0.9 ** np.arange(components)
+    at_quality = steps * 2.0 ** (np.arange(QUALITIES)[:, None] / 4)
+    square = np.linspace(-0.6, 0.6, K)
+    identity = np.tile(np.eye(2).reshape(-1), K)
+    return MotionTables(
+        basis=basis,
+        synthesis=np.ascontiguousarray(basis.T),
+        mean=np.zeros(size, dtype=np.float32),
+        steps=steps.astype(np.float32),
+        frequencies=_laplace_rows(deviations / at_quality, radius=31),
+        reference_mean=np.concatenate((np.stack((square, square), axis=1).reshape(-1), identity)).astype(np.float32),
+        reference_steps=np.concatenate((np.full(2 * K, 1 / 512), np.full(4 * K, 1 / 64))).astype(np.float32),
+        reference_frequencies=_laplace_rows(np.full(size, 12.0), radius=63),
+    )
+
+
+@pytest.fixture(scope="session")
+def synthetic_tables() -> Callable[[int], MotionTables]:
+    """Tables for K keypoints, made up but sound: `synthetic_tables(40)`. Equal K gives the same object."""
+
+    def build(K: int) -> MotionTables:
+        return _synthetic_tables(K)
+
+    return build
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, saying why: `realdata` without the clips, `gpu` without one."""
+    without_data = pytest.mark.skip(reason="ADASR_DATA is unset: set it to the folder of the recorded clips")
+    without_gpu = pytest.mark.skip(reason="no NVIDIA GPU that torch can use")
+    for item in items:
+        if item.get_closest_marker("realdata") and not os.environ.get("ADASR_DATA"):
+            item.add_marker(without_data)
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(without_gpu)
+
+
+@cache
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def recorded_clips() -> list[Path]:
+    """The recorded validation clips, square, in the folder named by ADASR_DATA; for tests marked `realdata`."""
+    clips = sorted((Path(os.environ["ADASR_DATA"]) / "val").glob("*.mp4"))
+    assert clips, "ADASR_DATA holds no val/*.mp4"
+    return clips
