@@ -1,0 +1,21 @@
+"""The networks in torch: training and export only. A call runs on exported graphs (`adasr_core.engines`)."""
+
+from adasr_core.networks.config import PRESETS, ModelConfig
+from adasr_core.networks.detector import DetectorOutput, KeypointDetector
+from adasr_core.networks.encoder import EncoderOutput, KeyFrameEncoder
+from adasr_core.networks.generator import Generator
+from adasr_core.networks.model import FaceCodecNetworks
+from adasr_core.networks.motion import MotionField, MotionFieldOutput
+
+__all__ = [
+    "PRESETS",
+    "DetectorOutput",
+    "EncoderOutput",
+    "FaceCodecNetworks",
+    "Generator",
+    "KeyFrameEncoder",
+    "KeypointDetector",
+    "ModelConfig",
+    "MotionField",
+    "MotionFieldOutput",
+]
