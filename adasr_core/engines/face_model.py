@@ -1,0 +1,178 @@
+"""The four graphs of a model folder as one object: detect, encode a key frame, rebuild a frame.
+
+              once per key frame                 every frame
+picture --> encoder --> ReferenceFeatures --+--> motion --> generator --> frame
+image   --> detector --> parameters --------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines.runner import ENGINES, Array, EngineError, EngineName, GraphRunner
+from adasr_core.geometry import MotionParameters
+
+Image = npt.NDArray[np.uint8]
+Part = Literal["detector", "encoder", "motion", "generator"]
+PARTS: tuple[Part, ...] = ("detector", "encoder", "motion", "generator")
+# Coordinates need float32: bfloat16 has 8 bits, a pixel or two of 512. Features and colours do not.
+REDUCED_PARTS: frozenset[Part] = frozenset({"encoder", "generator"})
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """parameters: in the crop's coordinates. confidence: float32 [K] in 0..1, near 0 without a face."""
+
+    parameters: MotionParameters
+    confidence: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFeatures:
+    """Everything the decoder keeps of a key frame; made once by `FaceModel.encode`. Float32, batch 1."""
+
+    picture: Array
+    features: Array
+    detail: Array
+    context: Array
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDescription:
+    """engine: its name. device: device or provider. precision: of the generator. threads: None for all cores."""
+
+    engine: str
+    device: str
+    precision: str
+    threads: int | None
+
+
+class FaceModel:
+    """A loaded model. Not for use by two threads at once; load one for each."""
+
+    def __init__(self, bundle: ModelBundle, runners: dict[Part, GraphRunner], description: EngineDescription) -> None:
+        """Join loaded graphs; see `load`."""
+        self.bundle = bundle
+        self._runners = runners
+        self._description = description
+        self.keypoints = bundle.manifest.keypoints
+        self.frame_px = bundle.manifest.frame_px
+        self.detector_px = bundle.manifest.detector_px
+
+    @classmethod
+    def load(
+        cls,
+        bundle: ModelBundle,
+        *,
+        engine: EngineName = "openvino",
+        device: str | None = None,
+        threads: int | None = None,
+        parts: Sequence[Part] = PARTS,
+    ) -> FaceModel:
+        """Load the graphs named in `parts`.
+
+        `device` is an OpenVINO device ("CPU", "GPU") or an ONNX Runtime provider ("CUDAExecutionProvider"); None is
+        the CPU.
+
+        Raises:
+            EngineError: the engine or device is not there.
+        """
+        load_graph = _loader(engine, device, threads)
+        runners: dict[Part, GraphRunner] = {part: load_graph(bundle, part) for part in parts}
+        shown = runners.get("generator", next(iter(runners.values())))
+        return cls(bundle, runners, EngineDescription(engine, shown.device, shown.precision, threads))
+
+    def describe(self) -> EngineDescription:
+        """What the model really runs on."""
+        return self._description
+
+    def detect(self, image: Image) -> Detection:
+        """Keypoints of `image`, uint8 [detector_px, detector_px, 3] RGB.
+
+        Raises:
+            ValueError: wrong shape or type.
+        """
+        out = self._runner("detector").run({"image": _planes(image, self.detector_px, "image")})
+        parameters = MotionParameters.create(out["keypoints"][0], out["jacobians"][0])
+        return Detection(parameters, out["confidence"][0])
+
+    def encode(self, picture: Image) -> ReferenceFeatures:
+        """Features of a key frame, uint8 [frame_px, frame_px, 3] RGB.
+
+        Raises:
+            ValueError: wrong shape or type.
+        """
+        planes = _planes(picture, self.frame_px, "picture")
+        out = self._runner("encoder").run({"picture": planes})
+        return ReferenceFeatures(planes, out["features"], out["detail"], out["context"])
+
+    def rebuild(self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters) -> Image:
+        """The frame that `driving` describes: uint8 [frame_px, frame_px, 3] RGB.
+
+        `reference` are the parameters of the key frame that `features` came from, as its packet carried them.
+        """
+        field = self._runner("motion").run(
+            {
+                "context": features.context,
+                "keypoints_reference": reference.keypoints[None],
+                "jacobians_reference": reference.jacobians[None],
+                "keypoints_driving": driving.keypoints[None],
+                "jacobians_driving": driving.jacobians[None],
+            }
+        )
+        out = self._runner("generator").run(
+            {
+                "picture": features.picture,
+                "features": features.features,
+                "detail": features.detail,
+                "flow": field["flow"],
+                "occlusion": field["occlusion"],
+            }
+        )
+        frame: Image = out["frame"][0]
+        return frame
+
+    def _runner(self, part: Part) -> GraphRunner:
+        if part not in self._runners:
+            raise ValueError(f"{part}: was not loaded; name it in FaceModel.load(parts=...)")
+        return self._runners[part]
+
+
+def _planes(image: Image, size: int, name: str) -> Array:
+    if image.shape != (size, size, 3) or image.dtype != np.uint8:
+        raise ValueError(f"{name}: got {image.dtype} {image.shape}, expected uint8 ({size}, {size}, 3) RGB")
+    planes = np.empty((1, 3, size, size), np.float32)
+    np.multiply(image.transpose(2, 0, 1), np.float32(1 / 255), out=planes[0])
+    return planes
+
+
+def _loader(engine: EngineName, device: str | None, threads: int | None) -> Callable[[ModelBundle, Part], GraphRunner]:
+    if engine == "openvino":
+        try:
+            from adasr_core.engines.openvino_runner import OpenVinoRunner
+        except ImportError as error:
+            raise EngineError(
+                f"OpenVINO cannot be imported ({error}); pip install openvino, or use onnxruntime"
+            ) from error
+        return lambda bundle, part: OpenVinoRunner(
+            bundle.path(part),
+            device=device or "CPU",
+            threads=threads,
+            reduced=part in REDUCED_PARTS,
+            picture=part == "generator",
+        )
+    if engine == "onnxruntime":
+        try:
+            from adasr_core.engines.onnxruntime_runner import CPU_PROVIDER, OnnxRuntimeRunner
+        except ImportError as error:
+            raise EngineError(f"ONNX Runtime cannot be imported ({error}); pip install onnxruntime") from error
+        return lambda bundle, part: OnnxRuntimeRunner(
+            bundle.path(part), provider=device or CPU_PROVIDER, threads=threads, picture=part == "generator"
+        )
+    raise EngineError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")

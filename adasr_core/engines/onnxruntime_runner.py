@@ -1,0 +1,62 @@
+"""Graphs on ONNX Runtime, any provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from adasr_core.engines.runner import AnyArray, Array, EngineError
+
+CPU_PROVIDER = "CPUExecutionProvider"
+
+
+class OnnxRuntimeRunner:
+    """A graph in a session of one provider."""
+
+    def __init__(
+        self, path: Path, *, provider: str = CPU_PROVIDER, threads: int | None = None, picture: bool = False
+    ) -> None:
+        """Load `path`; see `OpenVinoRunner` for `threads` and `picture`.
+
+        Raises:
+            EngineError: the provider is not in this build of ONNX Runtime, or did not start (it would fall back in
+            silence).
+        """
+        available = onnxruntime.get_available_providers()
+        if provider not in available:
+            raise EngineError(
+                f"ONNX Runtime provider: got {provider!r}, this build has {available}; "
+                "for NVIDIA GPUs install adasr[gpu] (onnxruntime-gpu instead of onnxruntime)"
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        except Exception as error:  # ONNX Runtime raises its own classes, which share no public base
+            raise EngineError(f"{path.name}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
+        if self._session.get_providers()[0] != provider:
+            raise EngineError(f"ONNX Runtime provider {provider} did not start; check its driver and libraries")
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._provider, self._picture = provider, picture
+
+    @property
+    def device(self) -> str:
+        """Name of the execution provider."""
+        return self._provider
+
+    @property
+    def precision(self) -> str:
+        """Always float32 here; a GPU may use TF32 inside."""
+        return "f32"
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
+        """Run once."""
+        outputs: list[AnyArray] = self._session.run(self._outputs, dict(inputs))
+        if self._picture:
+            outputs = [(o * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(0, 2, 3, 1) for o in outputs]
+        return {name: np.ascontiguousarray(o) for name, o in zip(self._outputs, outputs, strict=True)}

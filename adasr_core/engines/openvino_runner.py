@@ -1,0 +1,88 @@
+"""Graphs on OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as opset
+
+from adasr_core.engines.runner import AnyArray, Array, EngineError
+
+_CORE = ov.Core()
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether `device` computes in bfloat16 natively."""
+    return "BF16" in _CORE.get_property(device, "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoRunner:
+    """A graph compiled for one OpenVINO device."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "CPU",
+        threads: int | None = None,
+        reduced: bool = False,
+        picture: bool = False,
+    ) -> None:
+        """Compile `path`.
+
+        `threads`: None for all cores. `reduced`: compute in bfloat16 where the processor has it. `picture`: the one
+        output [1, 3, H, W] in [0, 1] comes as uint8 [1, H, W, 3], converted by the engine.
+
+        Raises:
+            EngineError: no such device, or the graph does not compile on it.
+        """
+        if device.split(".")[0] not in {d.split(".")[0] for d in _CORE.available_devices}:
+            raise EngineError(f"OpenVINO device: got {device!r}, this machine has {_CORE.available_devices}")
+        self._device = device
+        self._precision = "bf16" if reduced and has_bfloat16(device) else "f32"
+        options: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self._precision}
+        if threads is not None and device == "CPU":
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = _CORE.read_model(path)
+            if picture:
+                model = _as_picture(model)
+            compiled = _CORE.compile_model(model, device, options)
+        except RuntimeError as error:
+            raise EngineError(
+                f"{path.name}: OpenVINO cannot load it on {device}: {str(error).splitlines()[0]}"
+            ) from error
+        self._request = compiled.create_infer_request()
+        self._outputs = [(output.get_any_name(), index) for index, output in enumerate(compiled.outputs)]
+
+    @property
+    def device(self) -> str:
+        """OpenVINO's name of the device."""
+        return self._device
+
+    @property
+    def precision(self) -> str:
+        """Inference precision of the convolutions."""
+        return self._precision
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
+        """Run once; inputs are read in place, outputs copied out."""
+        # The request borrows this memory; `held` keeps it alive until the run is over.
+        held = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        for name, value in held.items():
+            self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+        self._request.infer()
+        return {name: self._request.get_output_tensor(index).data.copy() for name, index in self._outputs}
+
+
+def _as_picture(model: ov.Model) -> ov.Model:
+    """Append [0, 1] float to uint8, channels last."""
+    name = model.outputs[0].get_any_name()
+    frame = model.outputs[0].get_node().input_value(0)
+    rounded = opset.add(opset.multiply(frame, np.float32(255)), np.float32(0.5))
+    result = opset.transpose(opset.convert(rounded, "u8"), np.array([0, 2, 3, 1]))
+    result.output(0).set_names({f"{name}"})
+    return ov.Model([opset.result(result)], model.get_parameters(), model.get_friendly_name())

@@ -1,0 +1,34 @@
+"""What an engine must do: run one exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+EngineName = Literal["openvino", "onnxruntime"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+Array = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[Any]
+
+
+class EngineError(RuntimeError):
+    """An engine, device or provider that was asked for is not there or does not start. The message says what to do."""
+
+
+class GraphRunner(Protocol):
+    """One loaded graph. Not for use by two threads at once."""
+
+    @property
+    def device(self) -> str:
+        """Device or provider the graph really runs on."""
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic precision: "f32" or "bf16"."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
+        """Run on `inputs` (name to float32 array); fresh output arrays by name."""
