@@ -1,0 +1,145 @@
+"""Make a model folder: ``python -m export.export_model CHECKPOINT --tables FILE --out models/edge --pairs CLIP...``.
+
+Exports the four graphs, runs the parity gate on frames of the clips, and writes the manifest with every file's hash.
+The checkpoint itself goes beside them as ``weights.safetensors``, to train on from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adasr_core.bitstream.tables import MotionTables
+from adasr_core.bundle import write_manifest
+from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks.cost import model_cost
+from export.onnx_graphs import OPSET, export_graphs, graphs
+from export.parity import Image, ParityRow, check_parity
+
+WEIGHTS = "weights.safetensors"
+
+
+def frame_pairs(clips: list[Path], size_px: int, per_clip: int = 2) -> list[tuple[Image, Image]]:
+    """First frame of each clip with `per_clip` later ones, as squares of `size_px`."""
+    pairs = []
+    for clip in clips:
+        with av.open(str(clip)) as container:
+            frames = [f.to_ndarray(format="rgb24") for f, _ in zip(container.decode(video=0), range(100), strict=False)]
+        squares = [
+            np.asarray(cv2.resize(f, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8) for f in frames
+        ]
+        pairs += [(squares[0], squares[(len(squares) - 1) * (n + 1) // per_clip]) for n in range(per_clip)]
+    return pairs
+
+
+def export_model(
+    checkpoint: Path,
+    tables: Path,
+    out: Path,
+    clips: list[Path],
+    *,
+    name: str,
+    version: str,
+    training: dict[str, object],
+    quality: dict[str, object],
+) -> list[ParityRow]:
+    """Export `checkpoint` into `out`, whole or not at all; returns the parity table.
+
+    Raises:
+        ParityError: a graph does not compute what torch computes.
+        ValueError: the checkpoint or the tables are not what they should be.
+    """
+    networks, _ = FaceCodecNetworks.load(checkpoint)
+    config = networks.config
+    MotionTables.load(tables)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as made:
+        folder = Path(made)
+        export_graphs(networks, folder)
+        rows = check_parity(networks, folder, frame_pairs(clips, config.frame_px))
+        shutil.copyfile(tables, folder / "tables.safetensors")
+        shutil.copyfile(checkpoint, folder / WEIGHTS)
+        described = graphs(networks)
+        shapes = {g: {n: list(t.shape) for n, t in graph.inputs.items()} for g, graph in described.items()}
+        outputs = {
+            g: dict(zip(graph.outputs, output_shapes(graph.module, graph.inputs), strict=True))
+            for g, graph in described.items()
+        }
+        cost = model_cost(config)
+        parts = {part: getattr(cost, part) for part in ("detector", "encoder", "motion", "generator")}
+        architecture = config.to_dict() | {
+            "cost": {p: {"parameters": c.parameters, "gmac": round(c.gmac, 4)} for p, c in parts.items()}
+        }
+        write_manifest(
+            folder,
+            name=name,
+            version=version,
+            architecture=json.loads(json.dumps(architecture)),
+            keypoints=config.keypoints,
+            frame_px=config.frame_px,
+            detector_px=config.detector_px,
+            opset=OPSET,
+            files={
+                "detector": "detector.onnx",
+                "encoder": "encoder.onnx",
+                "motion": "motion.onnx",
+                "generator": "generator.onnx",
+                "tables": "tables.safetensors",
+            },
+            inputs=shapes,
+            outputs=outputs,
+            training=training,
+            quality=quality,
+        )
+        out.mkdir(exist_ok=True)
+        # The manifest last: a folder that is cut off half way fails its own hashes.
+        for file in sorted(folder.iterdir(), key=lambda f: f.name == "manifest.json"):
+            shutil.copyfile(file, out / file.name)
+    return rows
+
+
+def output_shapes(module: nn.Module, inputs: dict[str, Tensor]) -> list[list[int]]:
+    """Shapes of what a graph returns for its example inputs."""
+    with torch.no_grad():
+        outputs = module(*inputs.values())
+    outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+    return [list(o.shape) for o in outputs]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--tables", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="square clips for the parity gate")
+    parser.add_argument("--name", default="edge")
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--training", type=Path, help="JSON file for the manifest's training field")
+    parser.add_argument("--quality", type=Path, help="JSON file for the manifest's quality field")
+    options = parser.parse_args()
+    rows = export_model(
+        options.checkpoint,
+        options.tables,
+        options.out,
+        options.clips,
+        name=options.name,
+        version=options.version,
+        training=json.loads(options.training.read_text()) if options.training else {},
+        quality=json.loads(options.quality.read_text()) if options.quality else {},
+    )
+    for row in rows:
+        print(f"{row.graph:10s} {row.output:12s} {row.engine:14s} {row.difference:10.3g} limit {row.limit:g}")
+
+
+if __name__ == "__main__":
+    main()
