@@ -1,0 +1,1 @@
+"""Train the networks: data, teacher parameters, losses, stages. See RECIPE.md."""
