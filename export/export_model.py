@@ -26,6 +26,8 @@ from export.onnx_graphs import OPSET, export_graphs, graphs
 from export.parity import Image, ParityRow, check_parity
 
 WEIGHTS = "weights.safetensors"
+# Trained on clips of people that are research data: not the code's licence.
+LICENCE = "LicenseRef-research-and-demonstration"
 
 
 def frame_pairs(clips: list[Path], size_px: int, per_clip: int = 2) -> list[tuple[Image, Image]]:
@@ -99,6 +101,7 @@ def export_model(
             outputs=outputs,
             training=training,
             quality=quality,
+            licence=LICENCE,
         )
         out.mkdir(exist_ok=True)
         # The manifest last: a folder that is cut off half way fails its own hashes.

@@ -23,12 +23,50 @@ from adasr_core.networks import FaceCodecNetworks, Generator, KeypointDetector, 
 OPSET = 18
 # What TensorRT 10 runs natively; a graph with anything else is refused by the export.
 ALLOWED_OPERATORS = frozenset(
-    (
-        "Add AveragePool Cast Clip Concat Constant Conv DepthToSpace Div Exp Expand Flatten Gather Gemm "
-        "GlobalAveragePool GridSample Identity LeakyRelu MatMul Max Min Mul Neg Pad Pow Reciprocal ReduceMax "
-        "ReduceMean ReduceSum Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tile "
-        "Transpose Unsqueeze "
-    ).split()
+    [
+        "Add",
+        "AveragePool",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "Conv",
+        "DepthToSpace",
+        "Div",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Gemm",
+        "GlobalAveragePool",
+        "GridSample",
+        "Identity",
+        "LeakyRelu",
+        "MatMul",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "Pad",
+        "Pow",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceSum",
+        "Reshape",
+        "Resize",
+        "Shape",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 
 
