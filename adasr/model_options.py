@@ -1,0 +1,29 @@
+"""The options by which a command chooses a model and what runs it."""
+
+import argparse
+from typing import get_args
+
+from adasr_core.engines.runner import EngineName
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Declare --model, --engine, --device and --threads."""
+    parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
+    parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+    parser.add_argument(
+        "--device",
+        help="OpenVINO device (CPU, GPU, NPU) or ONNX Runtime provider (CUDAExecutionProvider); default: the CPU",
+    )
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")
+
+
+def at_least_one(text: str) -> int:
+    """Read a count from the command line.
+
+    Raises:
+        ValueError: not a whole number, or below 1; argparse names the option and the text.
+    """
+    count = int(text)
+    if count < 1:
+        raise ValueError(f"got {count}, expected at least 1")
+    return count

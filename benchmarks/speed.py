@@ -1,0 +1,155 @@
+"""How long each part of a model takes here: detector and frame (every frame), encoder (every key frame)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines import EngineDescription, EngineName, FaceModel
+from benchmarks.environment import Processor, describe_processor, load_average, package_version, source_commit
+from benchmarks.graph_cost import graph_cost
+from benchmarks.percentiles import Percentiles, measure
+
+Picture = NDArray[np.uint8]
+DISTRIBUTIONS: dict[EngineName, tuple[str, ...]] = {
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeedReport:
+    """Measured speed of one model on one engine.
+
+    Attributes:
+        model: the model's name.
+        codec_id: what both ends of a call must share.
+        gmac: 1e9 multiply-accumulates of each graph.
+        detector_ms: keypoints of one picture, conversion from uint8 included.
+        encoder_ms: features of one key frame.
+        frame_ms: motion field, generator and conversion to uint8: what a receiver runs for every frame.
+        runs: measured runs of the detector and of the frame.
+        engine: what it really ran on.
+        engine_version: version of the engine's distribution.
+        processor: the machine's processor.
+        load_average: how busy the machine was before the measurement; above the number of cores the times are too long.
+        commit: commit of the checkout, None for an installed package.
+    """
+
+    model: str
+    codec_id: str
+    gmac: dict[str, float]
+    detector_ms: Percentiles
+    encoder_ms: Percentiles
+    frame_ms: Percentiles
+    runs: int
+    engine: EngineDescription
+    engine_version: str
+    processor: Processor
+    load_average: float | None
+    commit: str | None
+
+    @property
+    def gmac_per_frame(self) -> float:
+        """What a receiver computes for every frame: motion field and generator."""
+        return self.gmac["motion"] + self.gmac["generator"]
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of one side of a call that detects and rebuilds in turn, at the median."""
+        return 1e3 / (self.detector_ms.p50 + self.frame_ms.p50)
+
+    def to_json(self) -> dict[str, object]:
+        """The report in JSON types."""
+        return {
+            "model": self.model,
+            "codec_id": self.codec_id,
+            "gmac_per_frame": round(self.gmac_per_frame, 4),
+            "gmac": {part: round(gmac, 4) for part, gmac in self.gmac.items()},
+            "detector_ms": self.detector_ms.to_json(),
+            "encoder_ms": self.encoder_ms.to_json(),
+            "frame_ms": self.frame_ms.to_json(),
+            "fps": round(self.fps, 2),
+            "runs": self.runs,
+            "engine": self.engine.engine,
+            "engine_version": self.engine_version,
+            "device": self.engine.device,
+            "precision": self.engine.precision,
+            "threads": self.engine.threads,
+            "processor": self.processor.name,
+            "cores": self.processor.cores,
+            "isa_flags": list(self.processor.isa_flags),
+            "load_average": self.load_average,
+            "commit": self.commit,
+        }
+
+
+def measure_speed(
+    bundle: ModelBundle,
+    pictures: Sequence[Picture],
+    *,
+    engine: EngineName = "openvino",
+    device: str | None = None,
+    threads: int | None = None,
+    runs: int = 100,
+    warm_up: int = 10,
+) -> SpeedReport:
+    """Measure a model on real pictures, one after the other, as a call runs it.
+
+    Args:
+        bundle: the model.
+        pictures: at least two frames of a talking person, uint8 [frame_px, frame_px, 3] RGB each; the first is the key
+            frame, the others are rebuilt from it in turn.
+        engine: what runs the graphs.
+        device: OpenVINO device or ONNX Runtime provider; None is the CPU.
+        threads: None for all cores.
+        runs: measured runs of the detector and of the frame; the encoder gets a fifth of them.
+        warm_up: runs of each before them.
+
+    Raises:
+        ValueError: too few pictures or runs, or a picture has another shape.
+        EngineError: the engine or the device is not there.
+    """
+    if len(pictures) < 2:
+        raise ValueError(f"pictures: got {len(pictures)}, expected at least 2; give a key frame and frames to rebuild")
+    if runs < 1 or warm_up < 0:
+        raise ValueError(f"runs, warm_up: got {runs}, {warm_up}, expected at least 1 and 0")
+    load = load_average()
+    model = FaceModel.load(bundle, engine=engine, device=device, threads=threads)
+    size = (model.detector_px, model.detector_px)
+    small = [np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures]
+    parameters = [model.detect(image).parameters for image in small]
+    features = model.encode(pictures[0])
+    driving = parameters[1:]
+    frame_ms = measure(
+        lambda index: model.rebuild(features, parameters[0], driving[index % len(driving)]), runs=runs, warm_up=warm_up
+    )
+    detector_ms = measure(lambda index: model.detect(small[index % len(small)]), runs=runs, warm_up=warm_up)
+    encoder_ms = measure(
+        lambda index: model.encode(pictures[index % len(pictures)]),
+        runs=max(1, runs // 5),
+        warm_up=max(1, warm_up // 5),
+    )
+    versions = (package_version(distribution) for distribution in DISTRIBUTIONS[engine])
+    return SpeedReport(
+        model=bundle.manifest.name,
+        codec_id=bundle.codec_id,
+        gmac={
+            "detector": graph_cost(bundle.path("detector")).gmac,
+            "encoder": graph_cost(bundle.path("encoder")).gmac,
+            "motion": graph_cost(bundle.path("motion")).gmac,
+            "generator": graph_cost(bundle.path("generator")).gmac,
+        },
+        detector_ms=detector_ms,
+        encoder_ms=encoder_ms,
+        frame_ms=frame_ms,
+        runs=runs,
+        engine=model.describe(),
+        engine_version=next((found for found in versions if found), "unknown"),
+        processor=describe_processor(),
+        load_average=load,
+        commit=source_commit(),
+    )
