@@ -1,0 +1,199 @@
+"""The receiving half of a media process: packets to frames.
+
+    transport --link's reader thread--> bounded lanes --showing thread--> Receiver --> sink
+
+Lanes that are full forget their oldest packet. A failure ends the loop and is kept for the thread that owns the call.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adasr_core.bitstream import BitstreamError
+from call.control import ReferenceAck, ReferenceRequest
+from call.drop_oldest import DropOldestQueue
+from call.messages import (
+    LANE_CAPACITIES,
+    ReceivedMotion,
+    ReceivedReference,
+    SendControl,
+    ToTransport,
+    lane_of,
+)
+from call.sinks import FrameSink, ShownFrame
+from receiver import Receiver
+
+_LONGEST_POLL_S = 0.02
+_SHORTEST_POLL_S = 0.001
+_DRAIN_S = 0.5
+_REQUEST_INTERVAL_S = 1.0
+_JOIN_S = 5.0
+_TIMES_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingReport:
+    """What a receiving loop did.
+
+    Attributes:
+        frames_shown: frames rebuilt and shown, interpolated ones included.
+        frames_interpolated: frames made from their neighbours.
+        references: references received.
+        malformed: packets that could not be read.
+        queue_dropped: packets forgotten because rebuilding did not keep up.
+        capture_times_ms: capture times of the frames shown, on the sender's clock modulo 65,536 ms, the latest 100,000.
+        shown_times_s: our monotonic clock when each of them was complete.
+        rebuild_ms: time that each rebuild took.
+    """
+
+    frames_shown: int
+    frames_interpolated: int
+    references: int
+    malformed: int
+    queue_dropped: int
+    capture_times_ms: tuple[int, ...]
+    shown_times_s: tuple[float, ...]
+    rebuild_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A packet and when it came (monotonic seconds): waiting for a rebuild must not pass for jitter of the line."""
+
+    message: ReceivedMotion | ReceivedReference
+    time_s: float
+
+
+class ReceivingLoop:
+    """Receives, rebuilds and shows until it is stopped."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        sink: FrameSink,
+        send: Callable[[ToTransport], None],
+        inbox: DropOldestQueue[Arrival],
+    ) -> None:
+        """Prepare; ``start`` begins.
+
+        Args:
+            receiver: used by the showing thread alone from here on.
+            sink: takes the frames; not closed here.
+            send: hands a message to the transport; must not block.
+            inbox: references and motion packets that arrived; closed when the call ends.
+        """
+        self._receiver = receiver
+        self._sink = sink
+        self._send = send
+        self._inbox = inbox
+        self._stop = threading.Event()
+        self._shown = 0
+        self._interpolated = 0
+        self._references = 0
+        self._malformed = 0
+        self._requested_at = 0.0
+        self._capture_ms: deque[int] = deque(maxlen=_TIMES_KEPT)
+        self._shown_s: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._rebuild_ms: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._guarded, name="showing", daemon=True)
+
+    @property
+    def frames_shown(self) -> int:
+        """Frames rebuilt and shown so far."""
+        return self._shown
+
+    def start(self) -> None:
+        """Begin showing."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show what has arrived, for half a second at most, then stop."""
+        self._inbox.close()
+        if self._thread.ident is not None:
+            self._thread.join(_DRAIN_S + _JOIN_S)
+        self._stop.set()
+
+    def report(self) -> ReceivingReport:
+        """What was done so far."""
+        return ReceivingReport(
+            frames_shown=self._shown,
+            frames_interpolated=self._interpolated,
+            references=self._references,
+            malformed=self._malformed,
+            queue_dropped=self._inbox.dropped,
+            capture_times_ms=tuple(self._capture_ms),
+            shown_times_s=tuple(self._shown_s),
+            rebuild_ms=tuple(self._rebuild_ms),
+        )
+
+    def _guarded(self) -> None:
+        try:
+            self._show()
+        except Exception as error:  # noqa: BLE001 - carried over to the thread that owns the call
+            self.failure = error
+
+    def _show(self) -> None:
+        drained: float | None = None
+        while not self._stop.is_set():
+            arrival = self._inbox.take(self._pause())
+            while arrival is not None:
+                self._receive(arrival)
+                arrival = self._inbox.take(0)
+            shown = self._render()
+            now = time.monotonic()
+            if self._inbox.closed:
+                drained = now if drained is None or shown else drained
+                if now - drained > _DRAIN_S:
+                    return
+
+    def _pause(self) -> float:
+        due = self._receiver.next_render_time()
+        if self._inbox.closed:
+            time.sleep(_SHORTEST_POLL_S)  # a closed queue no longer waits
+        if due is None:
+            return _LONGEST_POLL_S
+        return min(max(due - time.monotonic(), _SHORTEST_POLL_S), _LONGEST_POLL_S)
+
+    def _receive(self, arrival: Arrival) -> None:
+        message, now = arrival.message, arrival.time_s
+        try:
+            if isinstance(message, ReceivedReference):
+                acknowledgement = self._receiver.receive_reference(message.data, now)
+                self._references += 1
+                self._send(SendControl(ReferenceAck(acknowledgement.slot, acknowledgement.generation)))
+            elif isinstance(message, ReceivedMotion):
+                self._receiver.receive_motion(message.packet, now)
+        except BitstreamError:
+            self._malformed += 1
+        if self._receiver.wants_reference and now - self._requested_at > _REQUEST_INTERVAL_S:
+            self._requested_at = now
+            self._send(SendControl(ReferenceRequest()))
+
+    def _render(self) -> bool:
+        started = time.monotonic()
+        frame = self._receiver.render(started)
+        if frame is None:
+            return False
+        now = time.monotonic()
+        self._shown += 1
+        self._interpolated += frame.interpolated
+        self._capture_ms.append(frame.capture_time_ms & 0xFFFF)
+        self._shown_s.append(now)
+        self._rebuild_ms.append((now - started) * 1000)
+        self._sink.show(ShownFrame(frame.picture, frame.capture_time_ms, now, frame.interpolated))
+        return True
+
+
+def make_inbox() -> DropOldestQueue[Arrival]:
+    """The bounded queue between the link's reader thread and a receiving loop."""
+    return DropOldestQueue(*LANE_CAPACITIES)
+
+
+def put_media(inbox: DropOldestQueue[Arrival], message: ReceivedMotion | ReceivedReference) -> None:
+    """Queue a reference or motion packet in its lane, with the time."""
+    inbox.put(Arrival(message, time.monotonic()), lane_of(message))

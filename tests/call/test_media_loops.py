@@ -1,0 +1,153 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from adasr.video_file import open_video
+from adasr_core.bitstream import MotionCodec
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines import FaceModel
+from call.control import ReferenceAck, ReferenceRequest
+from call.messages import ReceivedMotion, ReceivedReference, SendControl, SendMotion, SendReference, ToTransport
+from call.receiving import ReceivingLoop, make_inbox, put_media
+from call.sending import SendingLoop
+from call.sinks import PictureStore, PreviewSink
+from call.sources import CapturedFrame, FrameSource, SourceError
+from receiver import Receiver
+from sender import CropMode, Sender, SenderConfig, TrackerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ShortSource:
+    """Frames of the sample clip, then an end, a failure or silence."""
+
+    path: Path
+    count: int
+    end: str = "ends"
+    interval_s: float = 0.1
+
+    def frames(self, stop: threading.Event) -> Iterator[CapturedFrame]:
+        for frame in open_video(self.path).frames():
+            if frame.number == self.count:
+                break
+            if stop.wait(self.interval_s):
+                return
+            yield CapturedFrame(frame.image, time.monotonic(), frame.number)
+        if self.end == "fails":
+            raise SourceError("camera /dev/video0: stopped after 5 frames; plug it in again")
+        if self.end == "hangs":
+            stop.wait(60)
+
+
+def _sender(bundle: ModelBundle) -> Sender:
+    codec = MotionCodec(bundle.tables(), bundle.manifest.keypoints)
+    config = SenderConfig(tracker=TrackerConfig(mode=CropMode.FULL), closed_loop_interval_frames=None)
+    return Sender(FaceModel.load(bundle, threads=1, parts=("detector",)), codec, config)
+
+
+def _receiver(bundle: ModelBundle) -> Receiver:
+    codec = MotionCodec(bundle.tables(), bundle.manifest.keypoints)
+    return Receiver(FaceModel.load(bundle, threads=1, parts=("encoder", "motion", "generator")), codec)
+
+
+def _wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"nothing happened within {seconds} s"
+        time.sleep(0.01)
+
+
+def test_frames_go_in_and_come_out_without_a_network(bundle: ModelBundle, sample_clip: Path, tmp_path: Path) -> None:
+    inbox = make_inbox()
+    acknowledged: list[ToTransport] = []
+    sending: SendingLoop
+
+    def to_receiver(message: ToTransport) -> None:
+        if isinstance(message, SendMotion):
+            put_media(inbox, ReceivedMotion(message.packet))
+        elif isinstance(message, SendReference):
+            put_media(inbox, ReceivedReference(message.data))
+
+    def to_sender(message: ToTransport) -> None:
+        acknowledged.append(message)
+        if isinstance(message, SendControl) and isinstance(message.message, ReferenceAck | ReferenceRequest):
+            sending.feedback(message.message)
+
+    recording = PictureStore(tmp_path / "sent.rgb", 512)
+    sending = SendingLoop(ShortSource(sample_clip, 20), _sender(bundle), to_receiver, recording)
+    sink = PreviewSink()
+    receiving = ReceivingLoop(_receiver(bundle), sink, to_sender, inbox)
+    receiving.start()
+    put_media(inbox, ReceivedMotion(b"garbage"))
+    put_media(inbox, ReceivedReference(b"garbage"))
+    sending.start()
+    _wait_for(lambda: sending.finished)
+    receiving.stop()
+    sending.stop()
+    recording.close()
+    sent, shown = sending.report(), receiving.report()
+    assert sending.failure is None
+    assert receiving.failure is None
+    assert sent.references >= 1
+    # The first frames pass before the first reference is acknowledged.
+    assert 10 <= sent.frames_sent <= sent.frames_captured == 20
+    assert len(recording.frames) == sent.frames_sent
+    assert shown.malformed == 2
+    assert 0.6 * sent.frames_sent <= shown.frames_shown <= sent.frames_sent
+    assert shown.frames_shown == sink.frames
+    assert set(shown.capture_times_ms) <= {time_ms & 0xFFFF for time_ms in sent.sent_times_ms}
+    assert sink.last is not None
+    assert sink.last.picture.shape == (512, 512, 3)
+
+
+@pytest.mark.parametrize("end", ["ends", "fails"])
+def test_a_source_that_stops_ends_the_loop(bundle: ModelBundle, sample_clip: Path, end: str) -> None:
+    source: FrameSource = ShortSource(sample_clip, 5, end, 0.02)
+    loop = SendingLoop(source, _sender(bundle), lambda message: None)
+    loop.start()
+    _wait_for(lambda: loop.finished)
+    loop.stop()
+    assert loop.report().frames_captured == 5
+    if end == "fails":
+        assert isinstance(loop.failure, SourceError)
+        assert "plug it in" in str(loop.failure)
+    else:
+        assert loop.failure is None
+
+
+def test_a_silent_source_is_noticed(bundle: ModelBundle, sample_clip: Path) -> None:
+    loop = SendingLoop(ShortSource(sample_clip, 2, "hangs", 0.02), _sender(bundle), lambda message: None)
+    loop.start()
+    _wait_for(lambda: loop.report().frames_captured == 2)
+    loop.check_source(time.monotonic() + 4.0)
+    after_four_seconds = loop.finished
+    loop.check_source(time.monotonic() + 6.0)
+    assert (after_four_seconds, loop.finished) == (False, True)
+    assert isinstance(loop.failure, SourceError)
+    assert "still connected" in str(loop.failure)
+    loop.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name in ("capture", "coding")]
+
+
+def test_a_mistake_in_the_sink_reaches_the_owner_of_the_call(bundle: ModelBundle, sample_clip: Path) -> None:
+    class Full(PreviewSink):
+        def show(self, frame: object) -> None:
+            raise OSError("no space left on device")
+
+    inbox = make_inbox()
+    sender = _sender(bundle)
+    receiving = ReceivingLoop(_receiver(bundle), Full(), lambda message: None, inbox)
+    receiving.start()
+    for frame in ShortSource(sample_clip, 3, interval_s=0.05).frames(threading.Event()):
+        output = sender.push_frame(frame.image, frame.time_s)
+        if output.reference is not None:
+            put_media(inbox, ReceivedReference(output.reference.pack()))
+            sender.acknowledge_reference(output.reference.slot, output.reference.generation)
+        if output.motion is not None:
+            put_media(inbox, ReceivedMotion(output.motion.pack()))
+    _wait_for(lambda: receiving.failure is not None)
+    receiving.stop()
+    assert "no space left" in str(receiving.failure)
