@@ -16,12 +16,18 @@ from training.motion_stage import train_motion
 from training.run import RunConfig
 
 
-def start(model: str, resume: Path | None) -> FaceCodecNetworks:
-    """Fresh networks of a preset, or those of a checkpoint."""
-    if resume is None:
-        torch.manual_seed(0)
-        return FaceCodecNetworks(PRESETS[model])
-    networks, _ = FaceCodecNetworks.load(resume)
+def start(model: str, resume: Path | None, painter: Path | None) -> FaceCodecNetworks:
+    """Fresh networks of a preset, or those of a checkpoint, with the encoder and generator of `painter` if it is given.
+
+    The context encoder stays: it belongs to the motion field.
+    """
+    torch.manual_seed(0)
+    networks = FaceCodecNetworks(PRESETS[model]) if resume is None else FaceCodecNetworks.load(resume)[0]
+    if painter is not None:
+        other = FaceCodecNetworks.load(painter)[0]
+        networks.generator.load_state_dict(other.generator.state_dict())
+        context = {f"context.{k}": v for k, v in networks.encoder.context.state_dict().items()}
+        networks.encoder.load_state_dict(other.encoder.state_dict() | context)
     return networks
 
 
@@ -38,6 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write (.safetensors)")
     parser.add_argument("--resume", type=Path, help="checkpoint to start from")
+    parser.add_argument("--painter", type=Path, help="checkpoint whose encoder and generator replace those of --resume")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
@@ -57,7 +64,7 @@ def main() -> None:
         device=options.device,
         out=options.out,
     )
-    networks = start(options.model, options.resume)
+    networks = start(options.model, options.resume, options.painter)
     if options.stage == "generator":
         train_generator(
             networks, FrameCache.open(options.cache / "train-512"), FrameCache.open(options.cache / "val-512"), config
