@@ -1,0 +1,284 @@
+"""The codec without a network: a video file to an ``.akc`` file and back.
+
+::
+
+    mp4 --> face and parameters --> references --> best reference for every frame --> .akc
+    .akc --> references decoded once --> every frame rebuilt --> mp4
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from adasr.akc_summary import AkcSummary, open_akc
+from adasr.clip_analysis import AnalysedClip, analyse_clip
+from adasr.partial_file import check_distinct, check_writable, partial_file
+from adasr.progress import ProgressReport, no_progress
+from adasr.reference_trial import FrameChoice, RebuildTrial, Reference
+from adasr.video_file import open_video
+from adasr.video_writer import check_audio, write_mp4
+from adasr_core.bitstream import (
+    MAX_QUALITY,
+    REFERENCE_SLOTS,
+    AkcHeader,
+    AkcWriter,
+    AudioTrack,
+    BitstreamError,
+    MotionCodec,
+    MotionPacket,
+    ReferencePacket,
+    decode_picture,
+)
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines import EngineName, FaceModel, ReferenceFeatures
+from adasr_core.engines.face_model import PARTS
+from adasr_core.geometry import MotionParameters
+from sender.tracker import CropMode
+
+_TICKS_PER_MS = 90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """How a clip is encoded."""
+
+    references: int = 4
+    """Key frames at most, 1 to 16; 1 is the single key frame mode: the first frame, nothing else."""
+    picture_quality: int = 60
+    """AVIF quality of the key frames, 1 (small) to 100."""
+    motion_quality: int = 4
+    """Quantiser index of the motion, 0 (finest) to 15. Below 4 nothing is gained that a rebuild shows."""
+    crop: CropMode | None = None
+    """The whole square, a crop that follows the face, or None: whole where the clip is framed already."""
+    keep_audio: bool = True
+    """Whether the sound goes along."""
+    candidates: int = 32
+    """Frames considered as key frames, spread over the clip."""
+    targets: int = 40
+    """Frames on which candidates are tried, spread over the clip."""
+    candidates_per_target: int = 10
+    """Candidates tried on each target, the nearest in keypoints."""
+    rebuilds_per_frame: int = 3
+    """Key frames tried for a frame, the nearest in keypoints."""
+    tried_stride: int = 2
+    """Every so many frames, key frames are tried; a frame between two that agree follows them."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges. Raises ValueError."""
+        bounds = {
+            "references": (1, REFERENCE_SLOTS),
+            "picture_quality": (1, 100),
+            "motion_quality": (0, MAX_QUALITY),
+            "candidates": (1, 1000),
+            "targets": (1, 1000),
+            "candidates_per_target": (1, 1000),
+            "rebuilds_per_frame": (1, REFERENCE_SLOTS),
+            "tried_stride": (1, 100),
+        }
+        for name, (lowest, highest) in bounds.items():
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name}: got {value}, expected {lowest} to {highest}")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeResult:
+    """What `encode_file` did.
+
+    chosen: numbers of the frames that became references. estimated_psnr_db: mean over the frames that were tried,
+    whole picture, of the encoder's own rebuild; None in single key frame mode, where it makes none.
+    """
+
+    summary: AkcSummary
+    mode: CropMode
+    frames_without_face: int
+    chosen: tuple[int, ...]
+    estimated_psnr_db: float | None
+
+
+def encode_file(
+    source: Path,
+    output: Path,
+    bundle: ModelBundle,
+    options: EncodeOptions,
+    *,
+    engine: EngineName = "openvino",
+    progress: ProgressReport = no_progress,
+) -> EncodeResult:
+    """Encode a video file.
+
+    Args:
+        source: any file that FFmpeg decodes.
+        output: the ``.akc`` file; it appears when it is complete.
+        bundle: the model.
+        options: how to encode.
+        engine: what runs the networks.
+        progress: told how far the work is.
+
+    Raises:
+        ValueError: not a video, no face in it, or sound that an mp4 cannot carry.
+        OSError: a file cannot be read or written.
+        EngineError: the engine is not there.
+    """
+    video = open_video(source)
+    check_distinct(source, output)
+    check_writable(output)
+    audio = video.read_audio() if options.keep_audio else None
+    if audio is not None:
+        check_audio(audio.stream)
+    single = options.references == 1
+    model = FaceModel.load(bundle, engine=engine, parts=("detector",) if single else PARTS)
+    codec = MotionCodec(bundle.tables(), model.keypoints)
+    clip = analyse_clip(video, model, options.crop, progress)
+    trial = RebuildTrial(clip, model, codec, options.picture_quality, options.motion_quality)
+    if single:
+        references = [trial.first_reference()]
+        choices = [FrameChoice(0, None)] * len(clip.frames)
+    else:
+        references = trial.choose(
+            options.references,
+            candidate_limit=options.candidates,
+            target_limit=options.targets,
+            tries=options.candidates_per_target,
+            progress=progress,
+        )
+        choices = trial.assign(
+            references, rebuilds=options.rebuilds_per_frame, stride=options.tried_stride, progress=progress
+        )
+    header = AkcHeader(
+        codec_id=bundle.codec_id,
+        model=bundle.manifest.name,
+        frame_px=model.frame_px,
+        frame_rate=(video.frame_rate.numerator, video.frame_rate.denominator),
+        frames=len(clip.frames),
+    )
+    with partial_file(output) as temporary:
+        with temporary.open("wb") as file, AkcWriter(file, header) as writer:
+            _write_video(writer, clip, references, choices, codec, options.motion_quality)
+            if audio is not None:
+                _write_audio(writer, audio)
+        summary = AkcSummary.of(open_akc(temporary))
+    scores = [choice.psnr_db for choice in choices if choice.psnr_db is not None]
+    return EncodeResult(
+        summary=summary,
+        mode=clip.mode,
+        frames_without_face=sum(not frame.face_found for frame in clip.frames),
+        chosen=tuple(reference.number for reference in references),
+        estimated_psnr_db=sum(scores) / len(scores) if scores else None,
+    )
+
+
+def _write_video(
+    writer: AkcWriter,
+    clip: AnalysedClip,
+    references: Sequence[Reference],
+    choices: Sequence[FrameChoice],
+    codec: MotionCodec,
+    quality: int,
+) -> None:
+    """Write every frame's motion, each reference just before the first frame that names it. Slot = index."""
+    written: set[int] = set()
+    for number, (frame, choice) in enumerate(zip(clip.frames, choices, strict=True)):
+        slot = choice.reference
+        reference = references[slot]
+        if slot not in written:
+            writer.write_reference(
+                ReferencePacket(
+                    slot=slot,
+                    generation=0,
+                    time_ms=_time_ms(clip.frames[reference.number].ticks),
+                    frame_px=clip.frame_px,
+                    parameters=reference.parameters_data,
+                    picture=reference.picture_data,
+                )
+            )
+            written.add(slot)
+        packet = MotionPacket(
+            slot=slot,
+            generation=0,
+            sequence=number % 256,
+            time_ms=_time_ms(frame.ticks),
+            quality=quality,
+            body=codec.encode(frame.parameters, reference.parameters, quality),
+        )
+        writer.write_motion(packet, frame.ticks)
+
+
+def _write_audio(writer: AkcWriter, audio: AudioTrack) -> None:
+    writer.write_audio_stream(audio.stream)
+    for packet in audio.packets:
+        writer.write_audio_packet(packet)
+
+
+def _time_ms(ticks: int) -> int:
+    """Presentation time as packets carry it: milliseconds modulo 65536."""
+    return (ticks // _TICKS_PER_MS) % 65_536
+
+
+def decode_file(
+    source: Path,
+    output: Path,
+    bundle: ModelBundle,
+    *,
+    engine: EngineName = "openvino",
+    progress: ProgressReport = no_progress,
+) -> AkcSummary:
+    """Decode an ``.akc`` file to an mp4 file of the same number of frames at the same times, sound included.
+
+    Args:
+        source: the ``.akc`` file.
+        output: the mp4 file; it appears when it is complete.
+        bundle: the model that the file was encoded with, or one with the same codec id.
+        engine: what runs the networks.
+        progress: told after every frame.
+
+    Returns:
+        What was in the file.
+
+    Raises:
+        BitstreamError: not an ``.akc`` file, a damaged one, or one of another model.
+        OSError: a file cannot be read or written.
+        EngineError: the engine is not there.
+    """
+    akc = open_akc(source)
+    header = akc.header
+    if header.codec_id != bundle.codec_id:
+        raise BitstreamError(
+            f"{source}: encoded with model {header.model!r} (codec id {header.codec_id}), but the model here is "
+            f"{bundle.manifest.name!r} (codec id {bundle.codec_id}): give the right one with --model"
+        )
+    if header.frame_px != bundle.manifest.frame_px:
+        raise BitstreamError(
+            f"{source}: frame_px: got {header.frame_px}, expected {bundle.manifest.frame_px} (from the model)"
+        )
+    check_distinct(source, output)
+    check_writable(output)
+    if akc.audio is not None:
+        check_audio(akc.audio.stream)
+    model = FaceModel.load(bundle, engine=engine, parts=("encoder", "motion", "generator"))
+    codec = MotionCodec(bundle.tables(), model.keypoints)
+    bank: dict[int, tuple[ReferenceFeatures, MotionParameters]] = {}
+    done = 0
+    with (
+        partial_file(output) as temporary,
+        write_mp4(
+            temporary,
+            width_px=header.frame_px,
+            height_px=header.frame_px,
+            frame_rate=Fraction(*header.frame_rate),
+            audio=akc.audio,
+        ) as writer,
+    ):
+        for record in akc.records:
+            if isinstance(record, ReferencePacket):
+                picture = decode_picture(record.picture, header.frame_px)
+                bank[record.slot] = model.encode(picture), codec.decode_reference(record.parameters)
+                continue
+            packet = record.packet
+            features, reference = bank[packet.slot]
+            driving = codec.decode(packet.body, reference, packet.quality)
+            writer.write(model.rebuild(features, reference, driving), record.pts_ticks)
+            done += 1
+            progress("rebuilding", done, header.frames)
+    return AkcSummary.of(akc)

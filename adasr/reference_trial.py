@@ -1,0 +1,162 @@
+"""Closed loop of the file encoder: it rebuilds frames as the receiver will, and keeps the references that serve best.
+
+Every rebuild uses what the file will say: the decoded key frame, its decoded parameters, the dequantised motion.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from adasr.clip_analysis import AnalysedClip
+from adasr.colour import RgbImage
+from adasr.picture_score import face_mask, picture_score_db, psnr_db
+from adasr.progress import ProgressReport
+from adasr.reference_choice import choose_references, nearest_references, spread_numbers
+from adasr_core.bitstream import MotionCodec, decode_picture, encode_picture
+from adasr_core.engines import FaceModel, ReferenceFeatures
+from adasr_core.geometry import MotionParameters
+
+# Another reference changes the look of the whole picture a little; a gain below this is not worth the flicker.
+_SWITCH_GAIN_DB = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A frame as a reference.
+
+    number: of the frame. parameters_data, picture_data: as they go into its packet. parameters: decoded from
+    `parameters_data`.
+    """
+
+    number: int
+    parameters_data: bytes
+    picture_data: bytes
+    parameters: MotionParameters
+
+
+@dataclass(frozen=True, slots=True)
+class FrameChoice:
+    """What a frame is rebuilt from.
+
+    reference: index of a reference. psnr_db: of the rebuild, whole picture; None where it was not tried.
+    """
+
+    reference: int
+    psnr_db: float | None
+
+
+class RebuildTrial:
+    """Tries references on the frames of one clip. The model needs all its parts except for `first_reference`."""
+
+    def __init__(
+        self, clip: AnalysedClip, model: FaceModel, codec: MotionCodec, picture_quality: int, motion_quality: int
+    ) -> None:
+        self._clip = clip
+        self._model = model
+        self._codec = codec
+        self._picture_quality = picture_quality
+        self._motion_quality = motion_quality
+
+    def first_reference(self) -> Reference:
+        """The first frame that shows the face, as the only key frame."""
+        number = self._clip.numbers_with_face()[0]
+        return self._make_reference(number, self._read_pictures({number})[number])
+
+    def choose(
+        self, count: int, *, candidate_limit: int, target_limit: int, tries: int, progress: ProgressReport
+    ) -> list[Reference]:
+        """Choose up to `count` references for the whole clip; the first frame with a face is always the first.
+
+        Up to `candidate_limit` frames are tried on up to `target_limit` frames, both spread over the clip, each target
+        with the first candidate and the `tries` nearest in keypoints. Farther ones count as its worst that was tried.
+        """
+        usable = self._clip.numbers_with_face()
+        candidates = spread_numbers(usable, candidate_limit)
+        targets = spread_numbers(usable, target_limit)
+        pictures = self._read_pictures({*candidates, *targets})
+        made = [self._make_reference(number, pictures[number]) for number in candidates]
+        parameters = [reference.parameters for reference in made]
+        scores: npt.NDArray[np.float64] = np.full((len(candidates), len(targets)), np.nan)
+        tried = [
+            {0, *nearest_references(self._clip.frames[number].parameters, parameters, tries)} for number in targets
+        ]
+        for row, reference in enumerate(made):
+            features = self._features(reference)
+            for column, number in enumerate(targets):
+                if row in tried[column]:
+                    scores[row, column] = self._score(reference, features, number, pictures[number])[0]
+            progress("choosing references", row + 1, len(made))
+        filled = np.where(np.isnan(scores), np.nanmin(scores, axis=0), scores)
+        return [made[index] for index in choose_references(filled, count)]
+
+    def assign(
+        self, references: Sequence[Reference], *, rebuilds: int, stride: int, progress: ProgressReport
+    ) -> list[FrameChoice]:
+        """For every frame the reference that rebuilds it best.
+
+        Every `stride`-th frame and the last are tried with the `rebuilds` references nearest in keypoints. A frame
+        between two with the same winner takes it too; between different winners it is tried with both.
+        """
+        features = [self._features(reference) for reference in references]
+        parameters = [reference.parameters for reference in references]
+        last = len(self._clip.frames) - 1
+        choices: list[FrameChoice] = []
+        between: list[tuple[int, RgbImage]] = []
+
+        def try_out(number: int, picture: RgbImage, indices: Iterable[int]) -> FrameChoice:
+            tried = {index: self._score(references[index], features[index], number, picture) for index in indices}
+            best = max(tried, key=lambda index: tried[index][0])
+            current = choices[-1].reference if choices else best
+            if current in tried and tried[best][0] - tried[current][0] < _SWITCH_GAIN_DB:
+                best = current
+            return FrameChoice(best, tried[best][1])
+
+        for number, picture in self._clip.pictures():
+            if number % stride and number != last:
+                between.append((number, picture))
+                continue
+            driving = self._clip.frames[number].parameters
+            choice = try_out(number, picture, nearest_references(driving, parameters, rebuilds))
+            for earlier, waiting in between:
+                ends = {choices[-1].reference, choice.reference}
+                choices.append(
+                    FrameChoice(choice.reference, None) if len(ends) == 1 else try_out(earlier, waiting, ends)
+                )
+            between.clear()
+            choices.append(choice)
+            progress("choosing per frame", number + 1, last + 1)
+        return choices
+
+    def _score(
+        self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage
+    ) -> tuple[float, float]:
+        """Score that is maximised, and PSNR of the whole picture, of a frame rebuilt from a reference, dB."""
+        driving = self._clip.frames[number].parameters
+        received = self._codec.quantise(driving, reference.parameters, self._motion_quality)
+        rebuilt = self._model.rebuild(features, reference.parameters, received)
+        mask = face_mask(driving, self._clip.frame_px)
+        return picture_score_db(picture, rebuilt, mask), psnr_db(picture, rebuilt)
+
+    def _make_reference(self, number: int, picture: RgbImage) -> Reference:
+        parameters_data = self._codec.encode_reference(self._clip.frames[number].parameters)
+        return Reference(
+            number=number,
+            parameters_data=parameters_data,
+            picture_data=encode_picture(picture, self._picture_quality),
+            parameters=self._codec.decode_reference(parameters_data),
+        )
+
+    def _features(self, reference: Reference) -> ReferenceFeatures:
+        return self._model.encode(decode_picture(reference.picture_data, self._clip.frame_px))
+
+    def _read_pictures(self, wanted: set[int]) -> dict[int, RgbImage]:
+        """Decode the clip as far as needed and keep the wanted pictures."""
+        pictures: dict[int, RgbImage] = {}
+        for number, picture in self._clip.pictures():
+            if number in wanted:
+                pictures[number] = picture
+            if len(pictures) == len(wanted):
+                break
+        return pictures

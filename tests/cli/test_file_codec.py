@@ -1,0 +1,185 @@
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from adasr.akc_summary import AkcSummary, open_akc
+from adasr.clip_analysis import analyse_clip
+from adasr.file_codec import EncodeOptions, decode_file, encode_file
+from adasr.picture_score import psnr_db
+from adasr.progress import no_progress
+from adasr.video_file import SourceFrame, VideoFileError, open_video
+from adasr_core.bitstream import BitstreamError
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines import FaceModel
+from sender.tracker import CropMode
+from tests.cli.clip_builders import Picture, numbered_pictures, write_clip
+
+
+def mean_psnr(sources: list[Picture], rebuilt: list[SourceFrame]) -> float:
+    return float(np.mean([psnr_db(a, b.image) for a, b in zip(sources, rebuilt, strict=True)]))
+
+
+def repeated_psnr(sources: list[Picture]) -> float:
+    """What repeating the first frame would give, the first frame itself left out."""
+    return float(np.mean([psnr_db(picture, sources[0]) for picture in sources[1:]]))
+
+
+def on_canvas(picture: Picture, size_px: int = 330, left_px: int = 60) -> Picture:
+    """A picture reduced and put into a wide, plain image."""
+    canvas = np.full((480, 854, 3), (90, 110, 120), np.uint8)
+    canvas[90 : 90 + size_px, left_px : left_px + size_px] = cv2.resize(
+        picture, (size_px, size_px), interpolation=cv2.INTER_AREA
+    )
+    return canvas
+
+
+def test_single_key_frame(
+    tmp_path: Path, portrait: Path, portrait_akc: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    video = tmp_path / "out.mp4"
+    summary = decode_file(portrait_akc, video, bundle)
+    source, rebuilt = list(open_video(portrait).frames()), list(open_video(video).frames())
+    assert [frame.ticks for frame in rebuilt] == [frame.ticks for frame in source]
+    assert rebuilt[0].image.shape == (512, 512, 3)
+    assert (summary.frames, summary.references) == (len(source), 1)
+    assert mean_psnr(portrait_pictures[1:], rebuilt[1:]) > repeated_psnr(portrait_pictures) + 0.5
+    # The first frame is its own reference: nothing but the still's coding is lost.
+    assert psnr_db(portrait_pictures[0], rebuilt[0].image) > 30.0
+
+
+def test_sound_comes_back_untouched(tmp_path: Path, portrait: Path, portrait_akc: Path, bundle: ModelBundle) -> None:
+    video = tmp_path / "out.mp4"
+    decode_file(portrait_akc, video, bundle)
+    before, after = open_video(portrait).read_audio(), open_video(video).read_audio()
+    assert before is not None
+    assert after is not None
+    assert [packet.data for packet in after.packets] == [packet.data for packet in before.packets]
+    assert [packet.pts for packet in after.packets] == [packet.pts for packet in before.packets]
+
+
+def test_a_bank_of_references_is_better_than_one(
+    tmp_path: Path, portrait: Path, portrait_akc: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    one, many, akc = tmp_path / "one.mp4", tmp_path / "many.mp4", tmp_path / "many.akc"
+    decode_file(portrait_akc, one, bundle)
+    result = encode_file(portrait, akc, bundle, EncodeOptions(references=4, candidates=10, targets=10))
+    assert result.mode is CropMode.FULL
+    assert result.chosen[0] == 0
+    assert result.chosen == tuple(sorted(set(result.chosen)))
+    assert 2 <= len(result.chosen) <= 4
+    decode_file(akc, many, bundle)
+    quality = mean_psnr(portrait_pictures, list(open_video(many).frames()))
+    assert quality > mean_psnr(portrait_pictures, list(open_video(one).frames())) + 0.5
+    assert result.estimated_psnr_db == pytest.approx(quality, abs=0.5)
+
+
+def test_summary_adds_up_to_the_file(portrait_akc: Path) -> None:
+    summary = AkcSummary.of(open_akc(portrait_akc))
+    assert summary.sizes.total == portrait_akc.stat().st_size
+    figures = summary.to_json()
+    assert figures["frames"] == 30
+    assert figures["audio_codec"] == "aac"
+    assert figures["duration_s"] == pytest.approx(3.6)
+    assert summary.kbps(summary.sizes.motion) == pytest.approx(summary.sizes.motion * 8 / 3600)
+
+
+def test_a_face_in_a_wide_clip_is_cropped(
+    tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    clip, akc, video = tmp_path / "wide.mp4", tmp_path / "wide.akc", tmp_path / "out.mp4"
+    write_clip(clip, [on_canvas(picture) for picture in portrait_pictures[:8]], rate=10)
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=1))
+    assert result.mode is CropMode.FACE
+    assert result.frames_without_face <= 2
+    decode_file(akc, video, bundle)
+    rebuilt = list(open_video(video).frames())
+    assert [frame.ticks for frame in rebuilt] == [9000 * number for number in range(8)]
+    assert rebuilt[0].image.shape == (512, 512, 3)
+
+
+def test_frames_before_the_face_and_uneven_times_are_kept(
+    tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    clip, akc, video = tmp_path / "late.mp4", tmp_path / "late.akc", tmp_path / "out.mp4"
+    blank = np.full((512, 512, 3), 128, np.uint8)
+    times = [0, 4000, 4100, 9000, 30_000, 31_000]
+    write_clip(clip, [blank, blank, *portrait_pictures[:4]], times=times)
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=2, candidates=3, targets=3))
+    assert result.frames_without_face == 2
+    assert result.chosen[0] == 2
+    decode_file(akc, video, bundle)
+    assert [frame.ticks for frame in open_video(video).frames()] == times
+
+
+def test_small_square_clip_is_enlarged(tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle) -> None:
+    clip, akc = tmp_path / "small.mkv", tmp_path / "small.akc"
+    small = [np.asarray(cv2.resize(picture, (255, 255), interpolation=cv2.INTER_AREA), np.uint8)
+             for picture in portrait_pictures[:3]]  # fmt: skip
+    write_clip(clip, small, codec="ffv1", pixel_format="yuv444p")
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=1))
+    assert result.mode is CropMode.FULL
+    assert result.summary.frame_px == 512
+
+
+def test_onnxruntime_writes_and_reads_the_same_form(
+    tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    clip, akc = tmp_path / "clip.mp4", tmp_path / "clip.akc"
+    write_clip(clip, portrait_pictures[:4])
+    encode_file(clip, akc, bundle, EncodeOptions(references=1), engine="onnxruntime")
+    decode_file(akc, tmp_path / "a.mp4", bundle, engine="openvino")
+    decode_file(akc, tmp_path / "b.mp4", bundle, engine="onnxruntime")
+    pairs = zip(open_video(tmp_path / "a.mp4").frames(), open_video(tmp_path / "b.mp4").frames(), strict=True)
+    assert all(psnr_db(a.image, b.image) > 33.0 for a, b in pairs)
+
+
+def test_full_needs_a_square_clip(tmp_path: Path, bundle: ModelBundle) -> None:
+    clip = tmp_path / "wide.mp4"
+    write_clip(clip, numbered_pictures(2, 96, 64))
+    with pytest.raises(ValueError, match=r"--full needs a square clip.*96x64"):
+        encode_file(clip, tmp_path / "out.akc", bundle, EncodeOptions(crop=CropMode.FULL))
+
+
+def test_output_over_the_input_is_refused(portrait: Path, bundle: ModelBundle) -> None:
+    before = portrait.read_bytes()
+    with pytest.raises(ValueError, match="same file"):
+        encode_file(portrait, portrait, bundle, EncodeOptions(references=1))
+    assert portrait.read_bytes() == before
+
+
+def test_a_file_of_another_model_is_refused_with_both_names(
+    tmp_path: Path, portrait_akc: Path, bundle: ModelBundle
+) -> None:
+    data = portrait_akc.read_bytes().replace(bundle.codec_id.encode(), b"0123456789abcdef")
+    foreign = tmp_path / "foreign.akc"
+    foreign.write_bytes(data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big"))
+    with pytest.raises(BitstreamError, match=rf"0123456789abcdef.*{bundle.codec_id}"):
+        decode_file(foreign, tmp_path / "out.mp4", bundle)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("references", 0), ("references", 17), ("picture_quality", 0), ("motion_quality", 16), ("targets", 0)],
+)
+def test_options_out_of_range(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"{field}: got {value}"):
+        EncodeOptions(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_clip_that_shrinks_between_passes_is_noticed(
+    tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, portrait_pictures[:4])
+    clip = analyse_clip(open_video(path), FaceModel.load(bundle, parts=("detector",)), None, no_progress)
+    write_clip(path, portrait_pictures[:3])
+    with pytest.raises(VideoFileError, match="4 frames at the first reading, 3 now"):
+        list(clip.pictures())
+
+
+def test_rate_of_the_header_is_the_clip_s(portrait_akc: Path) -> None:
+    assert Fraction(*open_akc(portrait_akc).header.frame_rate) == Fraction(25, 3)
