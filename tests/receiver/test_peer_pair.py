@@ -1,0 +1,254 @@
+"""A sender and a receiver over a made-up line: what one sends, the other shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from adasr_core.bitstream.errors import BitstreamError
+from receiver import MotionOutcome, Receiver, RenderedFrame
+from sender import CropMode, Sender, SenderConfig, TrackerConfig
+from tests.real_model import Image, edge_codec, edge_model, talking
+
+RATE = 25.0
+TICK_S = 0.005
+
+
+def psnr_db(a: Image, b: Image) -> float:
+    error = float(np.square(a.astype(np.float64) - b).mean())
+    return 10 * float(np.log10(255**2 / max(error, 1e-9)))
+
+
+@dataclass
+class Line:
+    """A line. `motion` says, for a packet number, how long after sending each copy arrives, in seconds."""
+
+    motion: Callable[[int], list[float]] = lambda number: [0.02]
+    reference_s: float = 0.2
+    return_s: float = 0.02
+    lose_references: int = 0
+
+
+@dataclass
+class Call:
+    """A call of some seconds, and everything that was seen in it."""
+
+    line: Line
+    sender: Sender = field(default_factory=lambda: make_sender())
+    receiver: Receiver = field(default_factory=lambda: Receiver(edge_model(), edge_codec()))
+    shown: list[tuple[float, RenderedFrame]] = field(default_factory=list)
+    sources: dict[int, Image] = field(default_factory=dict)
+    outcomes: list[MotionOutcome] = field(default_factory=list)
+    requests: int = 0
+    _to_receiver: list[tuple[float, int, bytes]] = field(default_factory=list)
+    _to_sender: list[tuple[float, tuple[int, int] | None]] = field(default_factory=list)
+    _motions: int = 0
+    _asked: float = -1.0
+
+    def run(self, start: int, frames: int) -> None:
+        for tick in range(round(start / RATE / TICK_S), round((start + frames) / RATE / TICK_S)):
+            now = tick * TICK_S
+            if tick % round(1 / RATE / TICK_S) == 0:
+                self._capture(round(now * RATE), now)
+            self._deliver(now)
+            while (frame := self.receiver.render(now)) is not None:
+                self.shown.append((now, frame))
+
+    def _capture(self, number: int, now: float) -> None:
+        output = self.sender.push_frame(talking(number), now)
+        assert output.picture is not None
+        self.sources[round(now * 1000)] = output.picture
+        if output.reference is not None:
+            if self.line.lose_references > 0:
+                self.line.lose_references -= 1
+            else:
+                self._to_receiver.append((now + self.line.reference_s, 0, output.reference.pack()))
+        if output.motion is not None:
+            for delay in self.line.motion(self._motions):
+                self._to_receiver.append((now + delay, 1, output.motion.pack()))
+            self._motions += 1
+
+    def _deliver(self, now: float) -> None:
+        for due in sorted(item for item in self._to_receiver if item[0] <= now + 1e-9):
+            self._to_receiver.remove(due)
+            if due[1] == 0:
+                answer = self.receiver.receive_reference(due[2], now)
+                self._to_sender.append((now + self.line.return_s, (answer.slot, answer.generation)))
+            else:
+                self.outcomes.append(self.receiver.receive_motion(due[2], now))
+        if self.receiver.wants_reference and now - self._asked > 0.1:
+            self._asked = now
+            self.requests += 1
+            self._to_sender.append((now + self.line.return_s, None))
+        for item in [item for item in self._to_sender if item[0] <= now + 1e-9]:
+            self._to_sender.remove(item)
+            if item[1] is None:
+                self.sender.request_reference()
+            else:
+                self.sender.acknowledge_reference(*item[1])
+
+
+def make_sender(interval: int | None = None) -> Sender:
+    tracker = TrackerConfig(mode=CropMode.FULL)
+    return Sender(edge_model(), edge_codec(), SenderConfig(tracker=tracker, closed_loop_interval_frames=interval))
+
+
+def wants(receiver: Receiver) -> bool:
+    return receiver.wants_reference
+
+
+def check_order(call: Call) -> None:
+    times = [frame.capture_time_ms for _, frame in call.shown]
+    assert times == sorted(set(times)), "never out of order, never twice"
+
+
+def test_on_a_good_line_every_frame_is_shown_and_looks_like_its_source() -> None:
+    call = Call(Line())
+    call.run(0, 60)
+    check_order(call)
+    first = call.shown[0][1].capture_time_ms
+    assert [frame.capture_time_ms for _, frame in call.shown] == list(range(first, first + 40 * len(call.shown), 40))
+    assert len(call.shown) >= 60 - 9
+    quality = [psnr_db(frame.picture, call.sources[frame.capture_time_ms]) for _, frame in call.shown]
+    repeated = [psnr_db(call.sources[0], source) for ms, source in call.sources.items() if ms]
+    assert np.mean(quality) > 22
+    assert np.mean(quality) > np.mean(repeated) + 1.5, "better than the key frame held"
+    assert call.requests == 0
+
+
+def test_loss_reordering_and_duplicates_leave_an_even_picture() -> None:
+    generator = np.random.default_rng(9)
+
+    def rough(number: int) -> list[float]:
+        if generator.random() < 0.08:
+            return []
+        copies = 2 if generator.random() < 0.1 else 1
+        return [0.02 + float(generator.uniform(0, 0.05)) for _ in range(copies)]
+
+    call = Call(Line(motion=rough))
+    call.run(0, 125)
+    check_order(call)
+    statistics = call.receiver.statistics
+    assert statistics.duplicates > 0
+    assert statistics.interpolated > 0
+    assert statistics.loss > 0.02
+    assert call.requests == 0
+    steady = [(now, frame) for now, frame in call.shown if frame.capture_time_ms >= 1500]
+    assert len(steady) >= 0.93 * (125 - 1500 / 40)
+    assert np.diff([frame.capture_time_ms for _, frame in steady]).max() <= 120
+    drawn = [frame for _, frame in steady if frame.interpolated]
+    quality = [psnr_db(frame.picture, nearest(call, frame.capture_time_ms)) for frame in drawn]
+    assert np.mean(quality) > 21, "a frame drawn between its neighbours looks like the lost one"
+
+
+def nearest(call: Call, capture_ms: int) -> Image:
+    return call.sources[min(call.sources, key=lambda ms: abs(ms - capture_ms))]
+
+
+def test_the_first_reference_being_lost_only_costs_time() -> None:
+    call = Call(Line(lose_references=1))
+    call.run(0, 110)
+    assert call.shown, "the sender sent it again by itself"
+    assert call.shown[0][0] < 3.6
+    check_order(call)
+
+
+def test_a_receiver_that_begins_anew_asks_and_gets_a_picture_again() -> None:
+    call = Call(Line())
+    call.run(0, 30)
+    assert call.shown
+    call.receiver = Receiver(edge_model(), edge_codec())
+    call.shown.clear()
+    call.run(30, 30)
+    assert MotionOutcome.UNKNOWN_REFERENCE in call.outcomes
+    assert call.requests >= 1
+    assert not call.receiver.wants_reference
+    assert call.shown[0][0] - 30 / RATE < 0.6, "back within the time of one reference"
+    assert len(call.shown) >= 12
+
+
+def test_what_the_sender_measures_is_what_the_receiver_shows() -> None:
+    call = Call(Line(), sender=make_sender(interval=4))
+    call.run(0, 50)
+    held = {(frame.slot, frame.generation) for _, frame in call.shown}
+    assert len(held) >= 1
+    statistics = call.sender.statistics
+    assert statistics.quality_db is not None
+    last = call.shown[-1][1]
+    assert statistics.quality_db == pytest.approx(psnr_db(last.picture, nearest(call, last.capture_time_ms)), abs=4)
+
+
+def test_garbage_is_refused_counted_and_changes_nothing() -> None:
+    sender = make_sender()
+    receiver = Receiver(edge_model(), edge_codec())
+    reference = sender.push_frame(talking(0), 0.0).reference
+    assert reference is not None
+    good = reference.pack()
+    generator = np.random.default_rng(10)
+    for length in (0, 1, 20, 300, len(good) // 2, len(good) - 1):
+        with pytest.raises(BitstreamError):
+            receiver.receive_reference(good[:length], 0.0)
+    for _ in range(20):
+        damaged = bytearray(good)
+        damaged[int(generator.integers(len(good)))] ^= 1 << int(generator.integers(8))
+        with pytest.raises(BitstreamError):
+            receiver.receive_reference(bytes(damaged), 0.0)
+    assert wants(receiver)
+    assert receiver.statistics.malformed == 26
+    assert receiver.statistics.references_held == 0
+
+    answer = receiver.receive_reference(good, 0.0)
+    assert not wants(receiver)
+    sender.acknowledge_reference(answer.slot, answer.generation)
+    motion = sender.push_frame(talking(1), 0.04).motion
+    assert motion is not None
+    data = motion.pack()
+    for _ in range(300):
+        noise = generator.integers(0, 256, int(generator.integers(0, 60)), dtype=np.uint8).tobytes()
+        damaged = bytearray(data)
+        damaged[int(generator.integers(len(data)))] ^= 1 << int(generator.integers(8))
+        for packet in (noise, bytes(damaged)):
+            try:
+                receiver.receive_motion(packet, 0.05)
+            except BitstreamError:
+                continue
+    while receiver.render(0.3) is not None:
+        pass
+    fresh = Receiver(edge_model(), edge_codec())
+    fresh.receive_reference(good, 0.0)
+    assert fresh.receive_motion(data, 0.05) is MotionOutcome.ACCEPTED
+    assert fresh.receive_motion(data, 0.05) is MotionOutcome.DUPLICATE
+    assert fresh.render(0.1) is not None
+
+
+def test_the_bank_tells_replaced_from_unknown_references() -> None:
+    sender = make_sender()
+    receiver = Receiver(edge_model(), edge_codec())
+    first = sender.push_frame(talking(0), 0.0).reference
+    assert first is not None
+    receiver.receive_reference(first.pack(), 0.0)
+    again = receiver.receive_reference(first.pack(), 0.1)
+    assert (again.slot, again.generation) == (first.slot, first.generation)
+    sender.acknowledge_reference(first.slot, first.generation)
+    old = sender.push_frame(talking(1), 0.04).motion
+    assert old is not None
+
+    newer = replace(first, generation=first.generation + 1)
+    receiver.receive_reference(newer.pack(), 0.2)
+    assert receiver.receive_motion(old.pack(), 0.2) is MotionOutcome.REPLACED_REFERENCE
+    assert not wants(receiver), "a packet that was overtaken is no reason to ask"
+    stranger = replace(old, slot=9)
+    assert receiver.receive_motion(stranger.pack(), 0.2) is MotionOutcome.UNKNOWN_REFERENCE
+    assert wants(receiver)
+    assert receiver.render(1.0) is None
+
+
+def test_a_reference_of_another_size_is_refused() -> None:
+    packet = make_sender().push_frame(talking(0), 0.0).reference
+    assert packet is not None
+    other = replace(packet, frame_px=256)
+    with pytest.raises(BitstreamError, match="256"):
+        Receiver(edge_model(), edge_codec()).receive_reference(other.pack(), 0.0)

@@ -1,0 +1,226 @@
+"""The sender with the shipped model on a real face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adasr_core.bitstream.packets import MotionPacket, ReferencePacket
+from sender import (
+    BankConfig,
+    CropMode,
+    ReferencePolicyConfig,
+    ReferenceReason,
+    Sender,
+    SenderConfig,
+    SenderOutput,
+    TrackerConfig,
+)
+from tests.real_model import camera_frame, edge_codec, edge_model, empty_room, talking
+
+RATE = 25.0
+
+
+def make(*, full: bool = True, **changes: Any) -> Sender:
+    mode = CropMode.FULL if full else CropMode.FACE
+    return Sender(edge_model(), edge_codec(), SenderConfig(tracker=TrackerConfig(mode=mode), **changes))
+
+
+def push(sender: Sender, frame: int) -> SenderOutput:
+    return sender.push_frame(talking(frame), frame / RATE)
+
+
+def test_the_first_frame_gives_a_reference_and_motion_waits_for_its_acknowledgement() -> None:
+    sender = make()
+    first = push(sender, 0)
+    assert first.face_found
+    assert first.reason is ReferenceReason.FIRST
+    assert first.reference is not None
+    assert first.motion is None
+    assert push(sender, 1).motion is None
+    assert not sender.acknowledge_reference(first.reference.slot, first.reference.generation + 1)
+    assert sender.acknowledge_reference(first.reference.slot, first.reference.generation)
+    motion = push(sender, 2).motion
+    assert motion is not None
+    assert (motion.slot, motion.generation) == (first.reference.slot, first.reference.generation)
+    assert (motion.sequence, motion.time_ms) == (0, 80)
+
+
+def test_packets_are_small_and_read_back() -> None:
+    sender = make(assume_acknowledged=True)
+    sizes = []
+    for frame in range(20):
+        output = push(sender, frame)
+        assert output.motion is not None
+        data = output.motion.pack()
+        assert MotionPacket.unpack(data) == output.motion
+        sizes.append(len(data))
+        if output.reference is not None:
+            assert ReferencePacket.unpack(output.reference.pack()) == output.reference
+    assert np.mean(sizes) < 60
+    assert sender.statistics.motion_bytes == sum(sizes)
+    assert sender.statistics.motion_packets == 20
+
+
+def test_sequence_and_time_wrap() -> None:
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=None)
+    image = talking(0)
+    motions = [sender.push_frame(image, 60.0 + frame / RATE).motion for frame in range(300)]
+    assert [motion.sequence for motion in motions if motion] == [n & 0xFF for n in range(300)]
+    assert [motion.time_ms for motion in motions if motion] == [(60_000 + 40 * n) & 0xFFFF for n in range(300)]
+
+
+class HeavyWork:
+    """Counts the heavy steps of a model: features and rebuilds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        for name in ("encode", "rebuild"):
+            monkeypatch.setattr(edge_model(), name, self._counted(getattr(edge_model(), name)))
+
+    def _counted(self, step: Any) -> Any:
+        def counted(*arguments: Any) -> Any:
+            self.count += 1
+            return step(*arguments)
+
+        return counted
+
+
+@pytest.fixture
+def heavy_work(monkeypatch: pytest.MonkeyPatch) -> HeavyWork:
+    return HeavyWork(monkeypatch)
+
+
+def test_no_frame_does_more_than_one_heavy_thing(heavy_work: HeavyWork) -> None:
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=5)
+    total = 0
+    for frame in range(60):
+        output = push(sender, frame)
+        assert heavy_work.count <= (0 if output.reference is not None else 1)
+        total += heavy_work.count
+        heavy_work.count = 0
+    assert 5 <= total <= 35
+
+
+def test_without_the_closed_loop_no_heavy_work_is_done(heavy_work: HeavyWork) -> None:
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=None)
+    for frame in range(20):
+        push(sender, frame)
+    assert heavy_work.count == 0
+    assert sender.statistics.references == 1
+
+
+def test_a_still_face_costs_one_reference_only() -> None:
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=3)
+    image = talking(0)
+    outputs = [sender.push_frame(image, frame / RATE) for frame in range(60)]
+    assert sum(output.reference is not None for output in outputs) == 1
+    statistics = sender.statistics
+    assert statistics.quality_db is not None
+    assert statistics.fresh_quality_db is not None
+    assert statistics.quality_db > statistics.fresh_quality_db
+    assert any(output.quality_db is not None for output in outputs)
+
+
+def test_a_changed_picture_is_mended_when_the_rate_allows() -> None:
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=3)
+    for frame in range(30):
+        sender.push_frame(talking(0), frame / RATE)
+    darker = (talking(0) * 0.6).astype(np.uint8)
+    reasons = [sender.push_frame(darker, frame / RATE).reason for frame in range(30, 60)]
+    assert ReferenceReason.QUALITY in reasons
+    after = [sender.push_frame(darker, frame / RATE) for frame in range(60, 80)]
+    measured = [output.quality_db for output in after if output.quality_db is not None]
+    fresh = sender.statistics.fresh_quality_db
+    assert fresh is not None
+    assert measured
+    assert measured[-1] > fresh - 2.5, "the new reference is the one in use"
+
+
+def test_a_single_key_frame_stays_the_only_one() -> None:
+    policy = ReferencePolicyConfig(single_key_frame=True)
+    sender = make(assume_acknowledged=True, closed_loop_interval_frames=3, policy=policy, bank=BankConfig(size=1))
+    images = [talking(0)] * 10 + [(talking(0) * 0.6).astype(np.uint8)] * 20
+    outputs = [sender.push_frame(image, frame / RATE) for frame, image in enumerate(images)]
+    assert sum(output.reference is not None for output in outputs) == 1
+
+
+def test_a_requested_reference_comes_with_the_next_frame_and_motion_never_pauses() -> None:
+    sender = make(closed_loop_interval_frames=None)
+    first = push(sender, 0).reference
+    assert first is not None
+    sender.acknowledge_reference(first.slot, first.generation)
+    for frame in range(1, 15):
+        push(sender, frame)
+    sender.request_reference()
+    sender.request_reference()
+    answer = push(sender, 15)
+    assert answer.reason is ReferenceReason.REQUESTED
+    assert answer.reference is not None
+    assert answer.motion is not None
+    sender.request_reference()
+    for frame in range(16, 30):
+        output = push(sender, frame)
+        assert output.reference is None
+        assert output.motion is not None
+        assert output.motion.slot == first.slot
+    sender.acknowledge_reference(answer.reference.slot, answer.reference.generation)
+    motion = push(sender, 30).motion
+    assert motion is not None
+    assert motion.slot == answer.reference.slot
+    assert sender.statistics.references_in_use == 1
+
+
+def test_a_reference_that_is_never_acknowledged_is_sent_again() -> None:
+    sender = make(closed_loop_interval_frames=None)
+    image = talking(0)
+    sent = [frame for frame in range(200) if sender.push_frame(image, frame / RATE).reference is not None]
+    assert sent[0] == 0
+    assert 2 <= len(sent) <= 4
+    assert sent[1] / RATE == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_an_empty_chair_is_shown_as_an_empty_chair(size: int) -> None:
+    bank = BankConfig(size=size)
+    sender = make(full=False, assume_acknowledged=True, closed_loop_interval_frames=None, bank=bank)
+    with_face, without = camera_frame(640, 320, 260), empty_room()
+    for frame in range(10):
+        assert sender.push_frame(with_face, frame / RATE).face_found
+    outputs = [sender.push_frame(without, frame / RATE) for frame in range(10, 60)]
+    assert not any(output.face_found for output in outputs)
+    scenes = [output for output in outputs if output.reason is ReferenceReason.SCENE]
+    assert len(scenes) == 1, "a place that stays the same is sent once"
+    scene = scenes[0].reference
+    assert scene is not None
+    last = outputs[-1].motion
+    assert last is not None
+    assert (last.slot, last.generation) == (scene.slot, scene.generation)
+    back = [sender.push_frame(with_face, frame / RATE) for frame in range(60, 75)]
+    assert back[-1].face_found
+    final = back[-1].motion
+    assert final is not None
+    assert (final.slot, final.generation) != (scene.slot, scene.generation)
+
+
+def test_a_room_without_anyone_sends_nothing() -> None:
+    sender = make(full=False)
+    for frame in range(10):
+        output = sender.push_frame(empty_room(), frame / RATE)
+        assert (output.reference, output.motion, output.face_found) == (None, None, False)
+
+
+@pytest.mark.parametrize("time", [0.5, float("nan"), float("inf")])
+def test_a_time_that_runs_backward_is_refused(time: float) -> None:
+    sender = make()
+    sender.push_frame(talking(0), 1.0)
+    with pytest.raises(ValueError, match="capture_time"):
+        sender.push_frame(talking(1), time)
+
+
+@pytest.mark.parametrize("bad", [{"picture_quality": 0}, {"motion_quality": 16}, {"closed_loop_interval_frames": 0}])
+def test_a_wrong_setting_is_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        SenderConfig(**bad)  # type: ignore[arg-type]
