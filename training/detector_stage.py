@@ -37,7 +37,9 @@ class DetectorSamples:
     def __init__(self, caches: list[FrameCache], teacher: Teacher, config: AugmentConfig, size_px: int) -> None:
         """Draw from all frames of `caches`; clips with many frames are not drawn more often than short ones."""
         self.caches, self.config, self.size_px = caches, config, size_px
-        self.targets = [(*teacher(cache.landmarks), depth_of(teacher, cache.landmarks)) for cache in caches]
+        self.targets = [
+            (*teacher(c.landmarks), depth_of(teacher, c.landmarks), teacher.head_pose(c.landmarks)) for c in caches
+        ]
         weights, self.entries = [], []
         for c, cache in enumerate(caches):
             per_clip = np.bincount(cache.clip)
@@ -47,13 +49,13 @@ class DetectorSamples:
                 weights.append(12.0 / per_clip[clip] if per_clip[clip] == 1 else per_clip[clip] ** -0.5)
         self.weights = np.cumsum(weights) / np.sum(weights)
 
-    def draw(self, rng: np.random.Generator) -> tuple[Image, Array, Array, Array, bool]:
-        """One sample: picture, keypoints [K, 2], Jacobians [K, 2, 2], depth [K], and whether there is a face."""
+    def draw(self, rng: np.random.Generator) -> tuple[Image, Array, Array, Array, Array, bool]:
+        """One sample: picture, keypoints [K, 2], Jacobians [K, 2, 2], depth [K], head pose [3], and is there a face?"""
         c, i = self.entries[int(np.searchsorted(self.weights, rng.random()))]
         image: Image = np.asarray(self.caches[c].frames[i])
-        keypoints, jacobians, depth = (target[i] for target in self.targets[c])
+        keypoints, jacobians, depth, pose = (target[i] for target in self.targets[c])
         if rng.random() < self.config.negative:
-            return photometric(without_face(image, keypoints, rng), rng), keypoints, jacobians, depth, False
+            return photometric(without_face(image, keypoints, rng), rng), keypoints, jacobians, depth, pose, False
         if rng.random() < self.config.flip:
             image = np.ascontiguousarray(image[:, ::-1])
             order = list(MIRRORED)
@@ -62,6 +64,7 @@ class DetectorSamples:
                 (MIRROR @ jacobians @ MIRROR)[order],
                 depth[order],
             )
+            pose = pose * np.array([-1, 1, -1], np.float32)
         affine = random_affine(rng, self.config)
         border = cv2.BORDER_REPLICATE if rng.random() < 0.6 else cv2.BORDER_CONSTANT
         image = photometric(warp_image(image, affine, self.size_px, border), rng)
@@ -69,14 +72,22 @@ class DetectorSamples:
             hide_part(image, rng)
         linear = affine[:, :2]
         zoom = np.sqrt(abs(np.linalg.det(linear)))
-        return image, keypoints @ linear.T + affine[:, 2], linear @ jacobians, (depth * zoom).astype(np.float32), True
+        roll = np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
+        return (
+            image,
+            keypoints @ linear.T + affine[:, 2],
+            linear @ jacobians,
+            (depth * zoom).astype(np.float32),
+            pose + np.array([0, 0, roll], np.float32),
+            True,
+        )
 
-    def batch(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """`count` samples as tensors; pictures uint8 [B, 3, H, W]."""
+    def batch(self, count: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """`count` samples as `draw` gives them, stacked; pictures uint8 [B, 3, H, W]."""
         samples = [self.draw(rng) for _ in range(count)]
         pictures = torch.from_numpy(np.stack([s[0] for s in samples])).permute(0, 3, 1, 2)
-        keypoints, jacobians, depth = (torch.from_numpy(np.stack([s[n] for s in samples])) for n in (1, 2, 3))
-        return pictures, keypoints, jacobians, depth, torch.tensor([s[4] for s in samples])
+        targets = (torch.from_numpy(np.stack([np.asarray(s[n]) for s in samples])) for n in range(1, 6))
+        return pictures, *targets
 
 
 def depth_of(teacher: Teacher, landmarks: Array) -> Array:
@@ -86,9 +97,15 @@ def depth_of(teacher: Teacher, landmarks: Array) -> Array:
 
 
 def detector_loss(
-    networks: FaceCodecNetworks, pictures: Tensor, keypoints: Tensor, jacobians: Tensor, depth: Tensor, face: Tensor
+    networks: FaceCodecNetworks,
+    pictures: Tensor,
+    keypoints: Tensor,
+    jacobians: Tensor,
+    depth: Tensor,
+    pose: Tensor,
+    face: Tensor,
 ) -> Tensor:
-    """Distillation loss: keypoints (with depth), Jacobians, and how far to trust each keypoint."""
+    """Distillation loss: keypoints (with depth), Jacobians, head pose (L1), and how far to trust each keypoint."""
     out = networks.detector(pictures)
     found = out.keypoints[:, :FACE_KEYPOINTS]
     inside = (keypoints.abs().amax(-1) < 0.98) & face[:, None]
@@ -101,7 +118,9 @@ def detector_loss(
         trust = torch.exp(-(((found - keypoints) ** 2).sum(-1)) / CONFIDENCE_REACH**2) * weight
     confidence = functional.binary_cross_entropy_with_logits(out.confidence_logits[:, :FACE_KEYPOINTS], trust)
     terms = 10 * error + shape.sum((-1, -2)) + 0.5 * deep
-    return (terms * weight).sum() / total + 0.3 * confidence
+    turned = (out.head_pose - pose).abs().sum(-1) * face
+    loss: Tensor = (terms * weight).sum() / total + 0.3 * confidence + 0.5 * turned.mean()
+    return loss
 
 
 @torch.no_grad()

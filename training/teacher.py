@@ -65,19 +65,23 @@ class Teacher:
     keypoint_weights: float32 [K, N], rows sum to 1. jacobian_weights: float32 [K, 2, N]; the Jacobian's column j is the
     sum over landmarks of jacobian_weights[k, j] times the landmark. mean_face: float32 [N, 2], centred on 0, at the
     size of the average face of the training clips, so that the Jacobian of such a face is near the identity.
+    mean_shape: float32 [N, 3], the same with depth: the face whose head pose is zero.
     """
 
     keypoint_weights: Array
     jacobian_weights: Array
     mean_face: Array
+    mean_shape: Array
 
     @classmethod
     def fit(cls, landmarks: Array, *, radius: float = 0.15, global_share: float = 0.3) -> Teacher:
         """Fit to landmarks [F, N, >=2]. `radius`: Gaussian reach of a local fit; `global_share`: its regulariser."""
-        points = landmarks[..., :2].astype(np.float64)
+        shapes = landmarks[..., :3].astype(np.float64)
+        points = shapes[..., :2]
         centred = points - points.mean(axis=1, keepdims=True)
         size = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True) / points.shape[1])
         mean_face = (centred / size).mean(axis=0) * size.mean()
+        mean_shape = ((shapes - shapes.mean(axis=1, keepdims=True)) / size).mean(axis=0) * size.mean()
         count = mean_face.shape[0]
         keypoint_weights = np.zeros((FACE_KEYPOINTS, count))
         for k, group in enumerate(LANDMARK_GROUPS.values()):
@@ -96,7 +100,10 @@ class Teacher:
             solved = np.linalg.inv(moment + ridge)
             jacobian_weights[k] = solved @ ((local * weight[:, None]).T + ridge @ global_map)
         return cls(
-            keypoint_weights.astype(np.float32), jacobian_weights.astype(np.float32), mean_face.astype(np.float32)
+            keypoint_weights.astype(np.float32),
+            jacobian_weights.astype(np.float32),
+            mean_face.astype(np.float32),
+            mean_shape.astype(np.float32),
         )
 
     def __call__(self, landmarks: Array) -> tuple[Array, Array]:
@@ -105,3 +112,20 @@ class Teacher:
         keypoints = np.einsum("kn,bni->bki", self.keypoint_weights, xy, optimize=True)
         jacobians = np.einsum("kjn,bni->bkij", self.jacobian_weights, xy, optimize=True)
         return keypoints.astype(np.float32), jacobians.astype(np.float32)
+
+    def head_pose(self, landmarks: Array) -> Array:
+        """Yaw, pitch and roll of [B, N, 3] against the mean shape, radians: float32 [B, 3].
+
+        The rotation that fits best (Kabsch), read as Rz(roll) Ry(yaw) Rx(pitch) with x right, y down, z away from the
+        camera.
+        """
+        centred = landmarks - landmarks.mean(axis=1, keepdims=True)
+        covariance = np.einsum("bni,nj->bij", centred, self.mean_shape, optimize=True)
+        left, _, right = np.linalg.svd(covariance)
+        # No mirror image: the last axis turns round where the determinant is negative.
+        left[..., -1] *= np.sign(np.linalg.det(left @ right))[:, None]
+        rotation = left @ right
+        yaw = -np.arcsin(np.clip(rotation[:, 2, 0], -1, 1))
+        pitch = np.arctan2(rotation[:, 2, 1], rotation[:, 2, 2])
+        roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
+        return np.stack((yaw, pitch, roll), axis=-1).astype(np.float32)

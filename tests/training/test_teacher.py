@@ -75,3 +75,31 @@ def test_pictures_without_a_face_keep_their_form() -> None:
         assert made.shape == image.shape
         assert made.dtype == np.uint8
         assert (made != image).mean() > 0.5
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Rz(roll) Ry(yaw) Rx(pitch), written out."""
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    turned: np.ndarray = about_z @ about_y @ about_x
+    return turned
+
+
+def test_head_pose_is_the_rotation_of_the_mean_shape(landmarks: Array) -> None:
+    fitted = Teacher.fit(landmarks)
+    angles = [(0.0, 0.0, 0.0), (0.4, -0.2, 0.1), (-0.7, 0.3, -0.5)]
+    faces = np.stack([1.3 * fitted.mean_shape @ rotation(*a).T + (0.1, -0.2, 0.3) for a in angles])
+    np.testing.assert_allclose(fitted.head_pose(faces.astype(np.float32)), angles, atol=1e-3)
+
+
+def test_mirror_image_turns_the_other_way(landmarks: Array) -> None:
+    fitted = Teacher.fit(landmarks)
+    # A symmetric face: the mean shape and its mirror image together.
+    flip = np.array([-1.0, 1.0, 1.0])
+    symmetric = np.concatenate((fitted.mean_shape, fitted.mean_shape * flip)).astype(np.float32)
+    twice = Teacher(fitted.keypoint_weights, fitted.jacobian_weights, fitted.mean_face, symmetric)
+    turned = (symmetric @ rotation(0.3, 0.2, -0.1).T).astype(np.float32)
+    seen, mirrored = twice.head_pose(np.stack((turned, (turned * flip)[np.r_[478:956, 0:478]])).astype(np.float32))
+    np.testing.assert_allclose(mirrored, seen * np.array([-1, 1, -1]), atol=1e-3)
