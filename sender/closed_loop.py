@@ -1,8 +1,11 @@
 """The sender's own decoder, at a reduced rate: how good is what the receiver shows?
 
-Every step does one heavy thing at most, so that a frame's time stays bounded: it encodes the features of one
-reference, or rebuilds one reference from itself (what a fresh reference gives), or rebuilds the present frame with
-one reference. Most rebuilds use the reference in use; every fourth tries the next best one.
+    push(frame) ... the frame's packets leave ... step() -> Measurement | None
+
+`push` only notes the frame; `step` works. Every step does one heavy thing at most, so that a frame's time stays
+bounded: it encodes the features of one reference, or rebuilds the present frame with one reference. Most rebuilds use
+the reference in use; every fourth tries the next best one. Frames are counted when they are pushed: a step that a busy
+caller left out is made up for by the next one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ Image = npt.NDArray[np.uint8]
 
 _COMPARED_PX = 256
 _CHALLENGE_EVERY = 4
+_PREPARATIONS_PER_MEASUREMENT = 3
 _BEST_DB = 60.0
 
 
@@ -50,23 +54,71 @@ def _shrink(picture: Image, side: int) -> Image:
 
 
 @dataclass(frozen=True, slots=True)
+class PushedFrame:
+    """What packets were made of.
+
+    picture: uint8 [512, 512, 3]. driving: its parameters before quantisation. time: of capture, seconds.
+    """
+
+    picture: Image
+    driving: MotionParameters
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured rebuild. quality_db: see `picture_quality_db`. of_current: with the reference in use."""
+    """One measured rebuild.
+
+    quality_db: see `picture_quality_db`. time: of capture, seconds. of_current: with the reference in use.
+    """
 
     quality_db: float
+    time: float
     of_current: bool
 
 
 class ClosedLoop:
     """Measures rebuilds for the reference policy and the choice of references."""
 
-    def __init__(self, model: FaceModel, codec: MotionCodec, references: SentReferences) -> None:
+    def __init__(
+        self, model: FaceModel, codec: MotionCodec, references: SentReferences, *, motion_quality: int, interval: int
+    ) -> None:
+        """Begin with no frame.
+
+        motion_quality: quantiser of the packets, 0 to 15. interval: frames from one measurement to the next, 1 or more.
+        """
         self._model = model
         self._codec = codec
         self._references = references
+        self._motion_quality = motion_quality
+        self._interval = interval
+        self._frame: PushedFrame | None = None
+        self._since_measurement = 0
+        self._since_preparation = 0
         self._turn = 0
 
-    def prepare(self) -> bool:
+    def push(self, frame: PushedFrame | None) -> None:
+        """Note what the next step may measure. None: the frame was none to measure, and the next step does nothing."""
+        self._frame = frame
+        if frame is not None:
+            self._since_measurement += 1
+            self._since_preparation += 1
+
+    def step(self) -> Measurement | None:
+        """Do what is due for the frame last pushed, once; None when that was no measurement."""
+        frame, self._frame = self._frame, None
+        if frame is None:
+            return None
+        # References are made ready faster than frames are measured: a new one should tell soon what it is worth.
+        soon = max(1, self._interval // _PREPARATIONS_PER_MEASUREMENT)
+        if self._since_preparation >= soon and self._prepare():
+            self._since_preparation = 0
+            return None
+        if self._since_measurement < self._interval:
+            return None
+        return self._measure(frame)
+
+    def _prepare(self) -> bool:
         """Make the features of one acknowledged reference. False when all have them."""
         for reference in self._references.usable():
             if reference.features is None and reference.coded is not None:
@@ -75,22 +127,20 @@ class ClosedLoop:
                 return True
         return False
 
-    def measure(self, picture: Image, driving: MotionParameters, quality: int) -> Measurement | None:
-        """Rebuild the present frame with one reference and compare; None when none is ready.
-
-        picture: uint8 [512, 512, 3]. driving: its parameters before quantisation at `quality`.
-        """
-        ready = [reference for reference in self._references.ranked(driving) if reference.features is not None]
+    def _measure(self, frame: PushedFrame) -> Measurement | None:
+        """Rebuild the frame with one reference and compare; None, and due again, when none is ready."""
+        ready = [reference for reference in self._references.ranked(frame.driving) if reference.features is not None]
         if not ready:
             return None
+        self._since_measurement = 0
         current = self._references.current
         reference = self._pick(ready, current)
         assert reference.features is not None  # all in `ready` have them
-        received = self._codec.quantise(driving, reference.parameters, quality)
+        received = self._codec.quantise(frame.driving, reference.parameters, self._motion_quality)
         rebuilt = self._model.rebuild(reference.features, reference.parameters, received)
-        quality_db = picture_quality_db(rebuilt, picture, driving)
-        self._references.measured(reference, driving, quality_db)
-        return Measurement(quality_db=quality_db, of_current=reference is current)
+        quality_db = picture_quality_db(rebuilt, frame.picture, frame.driving)
+        self._references.measured(reference, frame.driving, quality_db)
+        return Measurement(quality_db=quality_db, time=frame.time, of_current=reference is current)
 
     def _pick(self, ready: list[SentReference], current: SentReference | None) -> SentReference:
         """A reference that was never measured, else the one in use, now and then the next best one."""

@@ -1,10 +1,12 @@
 """From camera frames to packets.
 
-    image -> tracker -> picture, keypoints -> policy: a new reference? -> choose the best acknowledged reference
-                                    |                                                |
-                                    +-> closed loop, every n-th frame                +-> motion packet
+    push_frame: image -> tracker -> picture, keypoints -> policy: a new reference? -> best acknowledged reference
+                                        |                        ^                     ^          |
+    close_loop:                         +-> every n-th frame: own rebuild -> quality --+          +-> motion packet
 
-No clock, no socket, no thread: capture times come in with the frames, packets go out as return values.
+`push_frame` returns as soon as the packets are made; the caller sends them, then calls `close_loop`, which may take as
+long as a rebuild. No clock, no socket, no thread: capture times come in with the frames, packets go out as return
+values.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from adasr_core.bitstream.packets import MAX_QUALITY, MotionPacket, ReferencePac
 from adasr_core.bitstream.picture import encode_picture
 from adasr_core.engines import FaceModel
 from adasr_core.geometry import MotionParameters, SquareCrop, extract_crop
-from sender.closed_loop import ClosedLoop, Measurement, picture_quality_db
+from sender.closed_loop import ClosedLoop, PushedFrame, picture_quality_db
 from sender.reference_policy import ReferencePolicy, ReferencePolicyConfig, ReferenceReason, Situation
 from sender.sent_references import BankConfig, SentReference, SentReferences
 from sender.tracker import FaceTracker, TrackedFace, TrackerConfig
@@ -51,7 +53,7 @@ class SenderConfig:
     motion_quality: int = 4
     """Quantiser of the motion parameters, 0 (finest) to 15."""
     closed_loop_interval_frames: int | None = 10
-    """Every so many frames the sender rebuilds one itself; None never does, and goes by the pose alone."""
+    """Every so many frames `close_loop` rebuilds one; None never does, and the sender goes by the pose alone."""
     show_scene: bool = True
     """Without a face, send stills of the place where it was, as the budget allows, rather than a frozen face."""
     assume_acknowledged: bool = False
@@ -75,9 +77,8 @@ class SenderOutput:
     """What one frame gave.
 
     reference: to be sent reliably, before `motion` where both are there; reason: why. motion: to be sent at once.
-    picture: uint8 [512, 512, 3], what the packets describe; None when there is nothing to show. crop: where it lies
-    in the image. confidence: of the face, 0 to 1. quality_db: of the sender's own rebuild of this very frame, when it
-    made one.
+    picture: uint8 [512, 512, 3], what the packets describe; None when there is nothing to show. `close_loop` still
+    reads it. crop: where it lies in the image. confidence: of the face, 0 to 1.
     """
 
     reference: ReferencePacket | None
@@ -87,7 +88,6 @@ class SenderOutput:
     confidence: float
     crop: SquareCrop | None
     picture: Image | None
-    quality_db: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class Sender:
         self._tracker = FaceTracker(model, self._config.tracker)
         self._policy = ReferencePolicy(self._config.policy)
         self._references = SentReferences(self._config.bank)
-        self._loop = ClosedLoop(model, codec, self._references)
-        self._since_measurement = 0
+        self._loop = self._make_loop(model, codec)
+        self._since_guess = 0
         self._quality: tuple[float, float] | None = None  # time, dB
         self._last_face: tuple[float, MotionParameters] | None = None
         self._last_scene: Image | None = None
@@ -157,7 +157,7 @@ class Sender:
             self._references.distrust_until(self._time)
 
     def push_frame(self, image: Image, capture_time: float) -> SenderOutput:
-        """Handle one frame.
+        """Make the packets of one frame. Send them, then call `close_loop`.
 
         image: uint8 [H, W, 3] RGB, any size. capture_time: seconds on a clock that does not run backward.
 
@@ -172,6 +172,37 @@ class Sender:
         if face is None:
             return self._push_scene(image, capture_time)
         return self._push_face(face, capture_time)
+
+    def close_loop(self) -> float | None:
+        """Do what the closed loop has to do for the frame last pushed: nothing, or one rebuild's worth of work.
+
+        It sharpens the choice of references and tells the policy when a new one is due. Once a frame: a second call
+        does nothing. A caller in a hurry may leave it out; what is due waits for the next frame's call.
+
+        Returns:
+            Quality of the sender's own rebuild of that frame, dB (see `closed_loop.picture_quality_db`), when it made
+            one with the reference in use; else None.
+        """
+        measurement = None if self._loop is None else self._loop.step()
+        if measurement is None or not measurement.of_current:
+            return None
+        self._quality = (measurement.time, measurement.quality_db)
+        self._policy.measured(measurement.quality_db)
+        return measurement.quality_db
+
+    def _make_loop(self, model: FaceModel, codec: MotionCodec) -> ClosedLoop | None:
+        interval = self._config.closed_loop_interval_frames
+        if interval is None:
+            return None
+        quality = self._config.motion_quality
+        return ClosedLoop(model, codec, self._references, motion_quality=quality, interval=interval)
+
+    def _note_pushed(self, frame: PushedFrame | None) -> None:
+        """Leave a frame to the closed loop. None: one without a face, or whose reference was heavy work enough."""
+        if self._loop is not None:
+            self._loop.push(frame)
+        elif frame is not None:
+            self._guess_quality(frame.driving, frame.time)
 
     def _push_face(self, face: TrackedFace, time: float) -> SenderOutput:
         self._faces += 1
@@ -192,7 +223,7 @@ class Sender:
         )
         packet = None if reason is None else self._make_reference(face.picture, driving, face.crop, time, reason)
         motion = self._make_motion(self._references.choose(driving), driving, time)
-        measurement = None if packet is not None else self._close_loop(face.picture, driving, time)
+        self._note_pushed(PushedFrame(face.picture, driving, time) if packet is None else None)
         return SenderOutput(
             reference=packet,
             reason=reason,
@@ -201,11 +232,11 @@ class Sender:
             confidence=face.confidence,
             crop=face.crop,
             picture=face.picture,
-            quality_db=measurement.quality_db if measurement is not None and measurement.of_current else None,
         )
 
     def _push_scene(self, image: Image, time: float) -> SenderOutput:
         """No face: after a moment, stills of the place where it was."""
+        self._note_pushed(None)
         crop = self._tracker.crop
         packet, reason, motion, picture = None, None, None, None
         lost = self._last_face is not None and time - self._last_face[0] >= _SCENE_AFTER_S
@@ -236,7 +267,6 @@ class Sender:
             confidence=0.0,
             crop=crop,
             picture=picture,
-            quality_db=None,
         )
 
     def _make_reference(
@@ -302,29 +332,12 @@ class Sender:
         self._motion_bytes += len(packet.pack())
         return packet
 
-    def _close_loop(self, picture: Image, driving: MotionParameters, time: float) -> Measurement | None:
-        interval = self._config.closed_loop_interval_frames
-        self._since_measurement += 1
-        if interval is None:
-            self._guess_quality(driving, time)
-            return None
-        # References are made ready faster than frames are measured: a new one should tell soon what it is worth.
-        if self._since_measurement % max(1, interval // 3) == 0 and self._loop.prepare():
-            return None
-        if self._since_measurement < interval:
-            return None
-        self._since_measurement = 0
-        measurement = self._loop.measure(picture, driving, self._config.motion_quality)
-        if measurement is not None and measurement.of_current:
-            self._quality = (time, measurement.quality_db)
-            self._policy.measured(measurement.quality_db)
-        return measurement
-
     def _guess_quality(self, driving: MotionParameters, time: float) -> None:
         """Without a closed loop: what the pose lets expect stands for a measurement."""
         current = self._references.current
-        if current is not None and self._since_measurement >= _GUESS_INTERVAL_FRAMES:
-            self._since_measurement = 0
+        self._since_guess += 1
+        if current is not None and self._since_guess >= _GUESS_INTERVAL_FRAMES:
+            self._since_guess = 0
             guess_db = self._references.guess_db(current, driving)
             self._references.measured(current, driving, guess_db)
             self._quality = (time, guess_db)

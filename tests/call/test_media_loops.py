@@ -1,9 +1,12 @@
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from adasr.video_file import open_video
@@ -17,7 +20,7 @@ from call.sending import SendingLoop
 from call.sinks import PictureStore, PreviewSink
 from call.sources import CapturedFrame, FrameSource, SourceError
 from receiver import Receiver
-from sender import CropMode, Sender, SenderConfig, TrackerConfig
+from sender import CropMode, Sender, SenderConfig, SenderOutput, TrackerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,46 @@ class ShortSource:
             raise SourceError("camera /dev/video0: stopped after 5 frames; plug it in again")
         if self.end == "hangs":
             stop.wait(60)
+
+
+@dataclass(frozen=True, slots=True)
+class HastySource:
+    """One picture, again and again, faster than it can be coded."""
+
+    path: Path
+
+    def frames(self, stop: threading.Event) -> Iterator[CapturedFrame]:
+        image = next(iter(open_video(self.path).frames())).image
+        for number in itertools.count():
+            if stop.wait(0.001):
+                return
+            yield CapturedFrame(image, time.monotonic(), number)
+
+
+class WatchedSender(Sender):
+    """A sender that notes what it is asked to do, and when, in `log`."""
+
+    log: list[tuple[str, float]]
+    qualities: list[float | None]
+
+    def push_frame(self, image: npt.NDArray[np.uint8], capture_time: float) -> SenderOutput:
+        self.log.append(("push", time.monotonic()))
+        return super().push_frame(image, capture_time)
+
+    def close_loop(self) -> float | None:
+        self.log.append(("close", time.monotonic()))
+        self.qualities.append(super().close_loop())
+        return self.qualities[-1]
+
+
+def _watched_sender(bundle: ModelBundle) -> WatchedSender:
+    codec = MotionCodec(bundle.tables(), bundle.manifest.keypoints)
+    config = SenderConfig(
+        tracker=TrackerConfig(mode=CropMode.FULL), closed_loop_interval_frames=2, assume_acknowledged=True
+    )
+    sender = WatchedSender(FaceModel.load(bundle, threads=1), codec, config)
+    sender.log, sender.qualities = [], []
+    return sender
 
 
 def _sender(bundle: ModelBundle) -> Sender:
@@ -101,6 +144,40 @@ def test_frames_go_in_and_come_out_without_a_network(bundle: ModelBundle, sample
     assert set(shown.capture_times_ms) <= {time_ms & 0xFFFF for time_ms in sent.sent_times_ms}
     assert sink.last is not None
     assert sink.last.picture.shape == (512, 512, 3)
+
+
+def test_the_loop_is_closed_when_the_packets_are_gone(bundle: ModelBundle, sample_clip: Path) -> None:
+    sender = _watched_sender(bundle)
+
+    def send(message: ToTransport) -> None:
+        sender.log.append(("send", time.monotonic()))
+
+    loop = SendingLoop(ShortSource(sample_clip, 15, interval_s=0.2), sender, send)
+    loop.start()
+    _wait_for(lambda: loop.finished)
+    loop.stop()
+    assert loop.failure is None
+    frames = " ".join(what for what, _ in sender.log).split("push")[1:]
+    assert len(frames) == 15
+    assert {frame.strip() for frame in frames} <= {"send close", "send send close", "send", "send send"}
+    assert sum("close" in frame for frame in frames) >= 10, "it is left out only while a frame waits"
+    assert any(quality_db is not None for quality_db in sender.qualities)
+
+
+def test_frames_that_wait_come_before_the_closed_loop(bundle: ModelBundle, sample_clip: Path) -> None:
+    sender = _watched_sender(bundle)
+    loop = SendingLoop(HastySource(sample_clip), sender, lambda message: None)
+    loop.start()
+    _wait_for(lambda: bool(sender.log))
+    time.sleep(4.5)
+    log = list(sender.log)
+    loop.stop()
+    assert loop.failure is None
+    pushes = sum(what == "push" for what, _ in log)
+    closes = [log[0][1]] + [when for what, when in log if what == "close"]
+    assert len(closes) - 1 >= 2, "once a second all the same"
+    assert max(np.diff(closes)) < 2.0
+    assert pushes > 5 * len(closes)
 
 
 @pytest.mark.parametrize("end", ["ends", "fails"])

@@ -70,6 +70,7 @@ class Call:
             for delay in self.line.motion(self._motions):
                 self._to_receiver.append((now + delay, 1, output.motion.pack()))
             self._motions += 1
+        self.sender.close_loop()
 
     def _deliver(self, now: float) -> None:
         for due in sorted(item for item in self._to_receiver if item[0] <= now + 1e-9):
