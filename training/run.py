@@ -23,6 +23,8 @@ class RunConfig:
 
     minutes: float = 30.0
     """Wall-clock budget; the learning rate falls to nothing when it is spent."""
+    steps: int | None = None
+    """Most optimiser steps; the learning rate falls to nothing at whichever end comes first."""
     batch: int = 32
     """Samples a step."""
     learning_rate: float = 2e-3
@@ -74,7 +76,7 @@ class Stage:
         self.step = 0
 
     def steps(self) -> Iterator[int]:
-        """Count steps until the time is up; sets the learning rate (short warm-up, cosine to zero by the clock).
+        """Count steps until time or steps are spent; sets the learning rate (short warm-up, cosine to zero).
 
         A gap of over 20 s between two steps (the process was stopped) does not count.
         """
@@ -85,6 +87,8 @@ class Stage:
                 self.paused_s += now - last
             last = now
             progress = (now - self.started - self.paused_s) / (60 * self.config.minutes)
+            if self.config.steps is not None:
+                progress = max(progress, self.step / self.config.steps)
             if progress >= 1:
                 return
             scale = min(1.0, (self.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--resume", type=Path, help="checkpoint to start from")
     parser.add_argument("--painter", type=Path, help="checkpoint whose encoder and generator replace those of --resume")
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--steps", type=int, help="stop after this many steps, should the minutes last longer")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -58,6 +59,7 @@ def main() -> None:
     config = RunConfig(
         report_s=options.report_s,
         minutes=options.minutes,
+        steps=options.steps,
         batch=options.batch,
         learning_rate=options.learning_rate,
         seed=options.seed,

@@ -45,11 +45,11 @@ class LoopbackPeer:
     def send(self, message: ToTransport) -> None:
         self.process.send(message)
 
-    def expect(self, kind: type[Message], timeout_s: float = 15.0) -> Message:
+    def expect(self, kind: type[Message], timeout_s: float = 60.0) -> Message:
         """The next message of a type; others are skipped."""
         return self.expect_where(kind, lambda _: True, timeout_s)
 
-    def expect_where(self, kind: type[Message], holds: Callable[[Message], bool], timeout_s: float = 15.0) -> Message:
+    def expect_where(self, kind: type[Message], holds: Callable[[Message], bool], timeout_s: float = 60.0) -> Message:
         deadline = time.monotonic() + timeout_s
         while (remaining := deadline - time.monotonic()) > 0:
             try:
