@@ -10,6 +10,7 @@ import numpy as np
 
 from adasr.colour import RgbImage
 from adasr.progress import ProgressReport
+from adasr.steady_detection import detect_steadily
 from adasr.video_file import VideoFile, VideoFileError
 from adasr_core.bitstream import TICKS_PER_SECOND
 from adasr_core.engines import FaceModel
@@ -102,7 +103,7 @@ def analyse_clip(video: VideoFile, model: FaceModel, mode: CropMode | None, prog
         face = None if skipped else tracker.locate(source.image, source.ticks / TICKS_PER_SECOND)
         missing = missing + 1 if face is None else 0
         if face is not None:
-            parameters = face.detection.parameters.clamped()
+            parameters = detect_steadily(model, face.picture, face.detection.parameters).clamped()
             frames.extend(AnalysedFrame(ticks, face.crop, parameters, False) for ticks in waiting)
             waiting.clear()
             frames.append(AnalysedFrame(source.ticks, face.crop, parameters, True))

@@ -47,7 +47,7 @@ class EncodeOptions:
     """Key frames at most, 1 to 16; 1 is the single key frame mode: the first frame, nothing else."""
     picture_quality: int = 60
     """AVIF quality of the key frames, 1 (small) to 100."""
-    motion_quality: int = 4
+    motion_quality: int = 2
     """Quantiser index of the motion, 0 (finest) to 15. Below 4 nothing is gained that a rebuild shows."""
     crop: CropMode | None = None
     """The whole square, a crop that follows the face, or None: whole where the clip is framed already."""
@@ -57,11 +57,11 @@ class EncodeOptions:
     """Frames considered as key frames, spread over the clip."""
     targets: int = 40
     """Frames on which candidates are tried, spread over the clip."""
-    candidates_per_target: int = 10
+    candidates_per_target: int = 32
     """Candidates tried on each target, the nearest in keypoints."""
-    rebuilds_per_frame: int = 3
+    rebuilds_per_frame: int = 4
     """Key frames tried for a frame, the nearest in keypoints."""
-    tried_stride: int = 2
+    tried_stride: int = 1
     """Every so many frames, key frames are tried; a frame between two that agree follows them."""
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     quality.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="square video files, 512x512")
     quality.add_argument("--references", type=at_least_one, default=1, metavar="N", help="key frames at most (1)")
     quality.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
-    quality.add_argument("--motion-quality", type=int, default=4, metavar="Q", help="step of the motion, 0 to 15 (4)")
+    quality.add_argument("--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 to 15 (2)")
     quality.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
     quality.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")

@@ -30,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
     parser.add_argument(
-        "--motion-quality", type=int, default=4, metavar="Q", help="step of the motion, 0 (finest) to 15 (default: 4)"
+        "--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 (finest) to 15 (default: 2)"
     )
     crop = parser.add_mutually_exclusive_group()
     crop.add_argument("--full", action="store_true", help="take a square clip whole")

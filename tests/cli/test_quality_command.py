@@ -38,7 +38,7 @@ def test_figures_are_those_of_the_files(
     report = json.loads(capsys.readouterr().out)
     (clip,) = report["clips"]
     coded, decoded = tmp_path / "own.akc", tmp_path / "own.mp4"
-    encode_file(landmarked, coded, bundle, EncodeOptions(references=1, motion_quality=4, keep_audio=False))
+    encode_file(landmarked, coded, bundle, EncodeOptions(references=1, keep_audio=False))
     decode_file(coded, decoded, bundle)
     pairs = list(frame_pairs(landmarked, decoded))
     assert clip["total_bytes"] == coded.stat().st_size
