@@ -32,7 +32,7 @@ class SearchConfig:
     """Distance of neighbouring squares as a share of their side."""
     hint_confidence: float = 0.07
     """Mean confidence of the face keypoints from which a square is worth a closer look."""
-    found_confidence: float = 0.25
+    found_confidence: float = 0.4
     """Mean confidence of the face keypoints, in a well framed square, that counts as a face."""
     closer_looks: int = 3
     """How often one hint is framed anew before it is given up."""

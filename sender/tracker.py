@@ -40,7 +40,7 @@ class TrackerConfig:
     """Framing and smoothness of the crop."""
     search: SearchConfig = field(default_factory=SearchConfig)
     """How to look for a face."""
-    kept_confidence: float = 0.12
+    kept_confidence: float = 0.2
     """Mean confidence of the face keypoints below which a frame counts as one without a face."""
     lost_after_frames: int = 4
     """So many frames without a face in a row start a search."""
