@@ -6,10 +6,15 @@ from typing import get_args
 from adasr_core.engines.runner import EngineName
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Declare --model, --engine, --device and --threads."""
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Declare --model and --engine."""
     parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
     parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Declare --model, --engine, --device and --threads."""
+    add_engine_options(parser)
     parser.add_argument(
         "--device",
         help="OpenVINO device (CPU, GPU, NPU) or ONNX Runtime provider (CUDAExecutionProvider); default: the CPU",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from adasr.clip_analysis import AnalysedClip
 from adasr.colour import RgbImage
-from adasr.picture_score import face_mask, picture_score_db, psnr_db
+from adasr.picture_score import PictureScore, face_mask, score_picture
 from adasr.progress import ProgressReport
 from adasr.reference_choice import choose_references, nearest_references, spread_numbers
 from adasr_core.bitstream import MotionCodec, decode_picture, encode_picture
@@ -86,7 +86,7 @@ class RebuildTrial:
             features = self._features(reference)
             for column, number in enumerate(targets):
                 if row in tried[column]:
-                    scores[row, column] = self._score(reference, features, number, pictures[number])[0]
+                    scores[row, column] = self._score(reference, features, number, pictures[number]).score_db
             progress("choosing references", row + 1, len(made))
         filled = np.where(np.isnan(scores), np.nanmin(scores, axis=0), scores)
         return [made[index] for index in choose_references(filled, count)]
@@ -107,11 +107,11 @@ class RebuildTrial:
 
         def try_out(number: int, picture: RgbImage, indices: Iterable[int]) -> FrameChoice:
             tried = {index: self._score(references[index], features[index], number, picture) for index in indices}
-            best = max(tried, key=lambda index: tried[index][0])
+            best = max(tried, key=lambda index: tried[index].score_db)
             current = choices[-1].reference if choices else best
-            if current in tried and tried[best][0] - tried[current][0] < _SWITCH_GAIN_DB:
+            if current in tried and tried[best].score_db - tried[current].score_db < _SWITCH_GAIN_DB:
                 best = current
-            return FrameChoice(best, tried[best][1])
+            return FrameChoice(best, tried[best].whole_db)
 
         for number, picture in self._clip.pictures():
             if number % stride and number != last:
@@ -129,15 +129,12 @@ class RebuildTrial:
             progress("choosing per frame", number + 1, last + 1)
         return choices
 
-    def _score(
-        self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage
-    ) -> tuple[float, float]:
-        """Score that is maximised, and PSNR of the whole picture, of a frame rebuilt from a reference, dB."""
+    def _score(self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage) -> PictureScore:
+        """Score of a frame rebuilt from a reference."""
         driving = self._clip.frames[number].parameters
         received = self._codec.quantise(driving, reference.parameters, self._motion_quality)
         rebuilt = self._model.rebuild(features, reference.parameters, received)
-        mask = face_mask(driving, self._clip.frame_px)
-        return picture_score_db(picture, rebuilt, mask), psnr_db(picture, rebuilt)
+        return score_picture(picture, rebuilt, face_mask(driving, self._clip.frame_px))
 
     def _make_reference(self, number: int, picture: RgbImage) -> Reference:
         parameters_data = self._codec.encode_reference(self._clip.frames[number].parameters)

@@ -1,4 +1,4 @@
-"""Face mesh landmarks of recorded clips, and the outline of the face. For training and measurement only."""
+"""Face mesh landmarks of recorded clips, and the outline of a face."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_landmarks(path: Path, size_px: int) -> npt.NDArray[np.float32]:
 
 
 def hull_mask(landmarks: npt.NDArray[np.float32], size_px: int) -> npt.NDArray[np.bool_]:
-    """The face: convex hull of landmarks [478, >=2] in [-1, 1], as bool [size_px, size_px]."""
+    """The face: convex hull of landmarks or keypoints [N, >=2] in [-1, 1], as bool [size_px, size_px]."""
     # A coordinate c is pixel position (c + 1) S / 2, pixel i covering i to i + 1; OpenCV counts from pixel centres.
     points = ((landmarks[:, :2] + 1) * size_px / 2 - 0.5).astype(np.float32)
     mask = np.zeros((size_px, size_px), np.uint8)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core import picture_quality
 from adasr_core.landmarks import hull_mask
 
 Image = npt.NDArray[np.uint8]
@@ -47,13 +49,8 @@ class Quality:
         return {**asdict(self), "gain_db": self.gain_db, "face_gain_db": self.face_gain_db}
 
 
-def psnr_db(first: Image, second: Image, mask: npt.NDArray[np.bool_] | None = None) -> float:
-    """PSNR of uint8 pictures [H, W, 3], inside `mask` [H, W] if there is one; 100 dB where they are equal."""
-    difference = first.astype(np.float32) - second
-    if mask is not None:
-        difference = difference[mask]
-    error = float(np.mean(difference**2))
-    return 100.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
+# Equal pictures score 100 in the tables.
+psnr_db = partial(picture_quality.psnr_db, exact_db=100.0)
 
 
 def sharpness_of(picture: Image) -> float:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bitstream import TICKS_PER_SECOND, unwrap_u16
+from adasr_core.picture_quality import psnr_db
 from call.messages import TransportStatistics, WireMark
 from call.peer import CallReport
 from call.receiving import ReceivingReport
@@ -22,7 +21,6 @@ from call.sinks import StoredFrame, read_pictures
 Image = npt.NDArray[np.uint8]
 
 _SAME_FRAME_MS = 2
-_EXACT_DB = 99.0
 _NEEDED_FPS = 20.0
 _NEEDED_SHARE = 0.8
 
@@ -176,12 +174,6 @@ def pair_frames(sent: Sequence[StoredFrame], shown: Sequence[StoredFrame]) -> li
         if position < len(times) and abs(times[position] - time_ms) <= _SAME_FRAME_MS:
             pairs.append((position, index))
     return pairs
-
-
-def psnr_db(source: Image, rebuilt: Image) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures of one shape, in dB, 99 at most."""
-    squares = float(cv2.norm(source, rebuilt, cv2.NORM_L2SQR))
-    return min(_EXACT_DB, 10 * math.log10(255.0**2 * source.size / squares)) if squares else _EXACT_DB
 
 
 def beside_each_other(

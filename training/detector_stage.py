@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from adasr_core.geometry import FACE_KEYPOINTS
 from adasr_core.networks import FaceCodecNetworks
 from training.augment import (
     MIRRORED,
@@ -25,7 +26,7 @@ from training.augment import (
 )
 from training.frame_cache import FrameCache
 from training.run import RunConfig, Stage, autocast, pick_device
-from training.teacher import FACE_KEYPOINTS, Teacher
+from training.teacher import Teacher
 
 MIRROR = np.diag([-1.0, 1.0]).astype(np.float32)
 CONFIDENCE_REACH = 0.04

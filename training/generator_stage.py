@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from adasr_core.geometry import FACE_KEYPOINTS
 from adasr_core.landmarks import hull_mask
 from adasr_core.networks import FaceCodecNetworks
 from adasr_core.networks.generator import full_grid
@@ -25,7 +26,6 @@ from training.frame_cache import FrameCache
 from training.motion_stage import estimate_field, face_weight, psnr
 from training.pairs import PairSampler
 from training.run import RunConfig, Stage, autocast, pick_device
-from training.teacher import FACE_KEYPOINTS
 
 GENERATOR_AUGMENT = AugmentConfig(scale=(0.9, 1.15), rotation_deg=3.0, shift=0.06, hide=0.0, negative=0.0)
 

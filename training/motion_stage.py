@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from adasr_core.geometry import FACE_KEYPOINTS
 from adasr_core.landmarks import hull_mask
 from adasr_core.networks import DetectorOutput, FaceCodecNetworks, MotionFieldOutput
 from adasr_core.networks.generator import full_grid
@@ -22,7 +23,7 @@ from training.detector_stage import DetectorSamples, detector_loss, validate
 from training.frame_cache import FrameCache
 from training.pairs import PairSampler
 from training.run import RunConfig, Stage, autocast, pick_device
-from training.teacher import FACE_KEYPOINTS, Teacher
+from training.teacher import Teacher
 
 PHOTO_PX = 128
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.geometry import FACE_KEYPOINTS
+
 Array = npt.NDArray[np.float32]
 
 # MediaPipe face mesh indices; "right" and "left" are the subject's. The order defines the meaning of each keypoint.
@@ -55,7 +57,6 @@ LANDMARK_GROUPS: dict[str, tuple[int, ...]] = {
     "right_cheek": (50, 205, 101, 36),
     "left_cheek": (280, 425, 330, 266),
 }
-FACE_KEYPOINTS = len(LANDMARK_GROUPS)
 
 
 @dataclass(frozen=True, slots=True)

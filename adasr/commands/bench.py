@@ -12,10 +12,7 @@ from adasr.commands import Subparsers
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the arguments."""
-    from typing import get_args
-
-    from adasr.model_options import add_model_options, at_least_one
-    from adasr_core.engines.runner import EngineName
+    from adasr.model_options import add_engine_options, add_model_options, at_least_one
 
     parser = subparsers.add_parser("bench", help="measure speed", description="Measure the codec on this machine.")
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
@@ -40,8 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     quality.add_argument("--references", type=at_least_one, default=1, metavar="N", help="key frames at most (1)")
     quality.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
     quality.add_argument("--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 to 15 (2)")
-    quality.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
-    quality.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+    add_engine_options(quality)
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
 
 

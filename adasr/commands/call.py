@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
+from adasr.model_options import add_engine_options
 from adasr.partial_file import check_writable, partial_file
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import Mp4Writer, write_mp4
 from adasr_core.bundle import open_bundle
-from adasr_core.engines import ENGINES
 from call.channels import ChannelConfig
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
 from call.sending import call_sender_config
@@ -53,8 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     crop = parser.add_mutually_exclusive_group()
     crop.add_argument("--face", action="store_true", help="follow the face (default)")
     crop.add_argument("--full", action="store_true", help="send the largest centred square, for clips framed already")
-    parser.add_argument("--model", default="edge", help="name or folder of the model (default: edge)")
-    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="what runs the networks")
+    add_engine_options(parser)
     parser.add_argument("--device", help="the engine's device (default: the processor)")
     parser.add_argument("--seconds", type=float, help="hang up so long after the video began")
     parser.add_argument("--frames-per-message", type=int, default=1, help="1 to 4: more saves bandwidth, costs delay")

@@ -4,15 +4,14 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from adasr.json_report import write_json_report
+from adasr.model_options import add_engine_options
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     """Describe the arguments."""
-    from adasr_core.engines.runner import EngineName
-
     parser = subparsers.add_parser(
         "decode",
         help="decode an .akc file into a video file",
@@ -20,8 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("input", type=Path, metavar="IN.akc", help="the file to read")
     parser.add_argument("output", type=Path, metavar="OUT.mp4", help="the file to write")
-    parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
-    parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+    add_engine_options(parser)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from adasr.json_report import write_json_report
+from adasr.model_options import add_engine_options
 from adasr.partial_file import check_writable, partial_file
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import write_mp4
-from adasr_core.engines import ENGINES
 from call.channels import ChannelConfig
 from call.demo import DemoCall, DemoConfig, run_demo
 from call.demo_figures import DemoFigures, beside_each_other, demo_faults
@@ -38,8 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--seconds", type=float, help="length of the call (default: the clip once)")
     parser.add_argument("--clip", type=Path, metavar="FILE", help="send this video instead of the sample")
     parser.add_argument("--face", action="store_true", help="follow the face rather than take the whole square")
-    parser.add_argument("--model", default="edge", help="name or folder of the model (default: edge)")
-    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="what runs the networks")
+    add_engine_options(parser)
     parser.add_argument("--frames-per-message", type=int, default=1, help="1 to 4: more saves bandwidth, costs delay")
 
 

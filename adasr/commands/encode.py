@@ -4,15 +4,14 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from adasr.json_report import write_json_report
+from adasr.model_options import add_engine_options
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     """Describe the arguments."""
-    from adasr_core.engines.runner import EngineName
-
     parser = subparsers.add_parser(
         "encode",
         help="encode a video file into an .akc file",
@@ -21,8 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("input", type=Path, metavar="IN", help="a video file of any size, frame rate and codec")
     parser.add_argument("output", type=Path, metavar="OUT.akc", help="the file to write")
-    parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
-    parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+    add_engine_options(parser)
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--single-key-frame", action="store_true", help="send the first frame only, then motion alone")
     keys.add_argument(

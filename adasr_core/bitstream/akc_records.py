@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 
+from adasr_core.bitstream.bounds import require
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.packets import MAX_FRAME_PX, MotionPacket
 
@@ -89,9 +90,9 @@ class AkcHeader:
             raise ValueError(f"header codec_id: got {self.codec_id!r}, expected 16 hex digits")
         if not 1 <= len(self.model) <= 64 or not self.model.isprintable():
             raise ValueError(f"header model: got {self.model!r}, expected 1 to 64 printable characters")
-        _require("header frame_px", self.frame_px, 16, MAX_FRAME_PX)
+        require("header frame_px", self.frame_px, 16, MAX_FRAME_PX)
         _require_fraction("header frame_rate", self.frame_rate)
-        _require("header frames", self.frames, 1, MAX_FRAMES)
+        require("header frames", self.frames, 1, MAX_FRAMES)
 
     def pack(self) -> bytes:
         """The header as msgpack."""
@@ -135,9 +136,9 @@ class AudioStream:
         for name, text in (("codec_name", self.codec_name), ("layout", self.layout)):
             if not 1 <= len(text) <= 64 or not text.isprintable():
                 raise ValueError(f"audio {name}: got {text!r}, expected 1 to 64 printable characters")
-        _require("audio sample_rate", self.sample_rate, 1, 768_000)
+        require("audio sample_rate", self.sample_rate, 1, 768_000)
         _require_fraction("audio time_base", self.time_base)
-        _require("audio extradata length", len(self.extradata), 0, MAX_EXTRADATA_BYTES)
+        require("audio extradata length", len(self.extradata), 0, MAX_EXTRADATA_BYTES)
 
     def pack(self) -> bytes:
         """The description as msgpack."""
@@ -175,9 +176,9 @@ class AudioPacket:
 
     def __post_init__(self) -> None:
         """Check every field. Raises ValueError."""
-        _require("audio pts", self.pts, -_MAX_AUDIO_TICKS, _MAX_AUDIO_TICKS)
-        _require("audio duration", self.duration, 0, _MAX_AUDIO_TICKS)
-        _require("audio packet length", len(self.data), 1, MAX_AUDIO_PACKET_BYTES)
+        require("audio pts", self.pts, -_MAX_AUDIO_TICKS, _MAX_AUDIO_TICKS)
+        require("audio duration", self.duration, 0, _MAX_AUDIO_TICKS)
+        require("audio packet length", len(self.data), 1, MAX_AUDIO_PACKET_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +187,6 @@ class TimedMotion:
 
     pts_ticks: int
     packet: MotionPacket
-
-
-def _require(name: str, value: int, lowest: int, highest: int) -> None:
-    if not lowest <= value <= highest:
-        raise ValueError(f"{name}: got {value}, expected {lowest}..{highest}")
 
 
 def _require_fraction(name: str, value: tuple[int, int]) -> None:

@@ -19,6 +19,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from adasr_core.bitstream.bounds import require
 from adasr_core.bitstream.errors import BitstreamError
 
 BITSTREAM_VERSION = 1
@@ -56,11 +57,6 @@ def unwrap_u8(value: int, near: int) -> int:
     return near + (value - near + 0x80) % 0x100 - 0x80
 
 
-def _require(name: str, value: int, lowest: int, highest: int) -> None:
-    if not lowest <= value <= highest:
-        raise ValueError(f"{name}: got {value}, expected {lowest}..{highest}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionPacket:
     """Motion of one frame, coded against one reference of the bank; decodes on its own.
@@ -81,12 +77,12 @@ class MotionPacket:
 
     def __post_init__(self) -> None:
         """Check every field. Raises ValueError."""
-        _require("slot", self.slot, 0, REFERENCE_SLOTS - 1)
-        _require("generation", self.generation, 0, GENERATIONS - 1)
-        _require("sequence", self.sequence, 0, 0xFF)
-        _require("time_ms", self.time_ms, 0, 0xFFFF)
-        _require("quality", self.quality, 0, MAX_QUALITY)
-        _require("body length", len(self.body), 0, MAX_BODY_BYTES)
+        require("slot", self.slot, 0, REFERENCE_SLOTS - 1)
+        require("generation", self.generation, 0, GENERATIONS - 1)
+        require("sequence", self.sequence, 0, 0xFF)
+        require("time_ms", self.time_ms, 0, 0xFFFF)
+        require("quality", self.quality, 0, MAX_QUALITY)
+        require("body length", len(self.body), 0, MAX_BODY_BYTES)
 
     def pack(self) -> bytes:
         """The packet's bytes, 5 to 255."""
@@ -136,13 +132,13 @@ class ReferencePacket:
 
     def __post_init__(self) -> None:
         """Check every field. Raises ValueError."""
-        _require("slot", self.slot, 0, REFERENCE_SLOTS - 1)
-        _require("generation", self.generation, 0, GENERATIONS - 1)
-        _require("time_ms", self.time_ms, 0, 0xFFFF)
-        _require("picture_codec", self.picture_codec, PICTURE_AVIF, PICTURE_AVIF)
-        _require("frame_px", self.frame_px, 16, MAX_FRAME_PX)
-        _require("parameters length", len(self.parameters), 0, MAX_PARAMETERS_BYTES)
-        _require("picture length", len(self.picture), 1, MAX_PICTURE_BYTES)
+        require("slot", self.slot, 0, REFERENCE_SLOTS - 1)
+        require("generation", self.generation, 0, GENERATIONS - 1)
+        require("time_ms", self.time_ms, 0, 0xFFFF)
+        require("picture_codec", self.picture_codec, PICTURE_AVIF, PICTURE_AVIF)
+        require("frame_px", self.frame_px, 16, MAX_FRAME_PX)
+        require("parameters length", len(self.parameters), 0, MAX_PARAMETERS_BYTES)
+        require("picture length", len(self.picture), 1, MAX_PICTURE_BYTES)
 
     def pack(self) -> bytes:
         """The packet's bytes, with the check at the end."""

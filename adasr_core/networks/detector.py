@@ -37,7 +37,7 @@ class DetectorOutput(NamedTuple):
     """What the detector sees. Only the first three are exported.
 
     keypoints [B, K, 2] in [-1, 1]; jacobians [B, K, 2, 2]; confidence_logits [B, K]; depth [B, K] on x's scale, towards
-    the camera negative; head_pose [B, 3] yaw, pitch, roll in radians; heatmaps [B, K, H, W].
+    the camera negative; head_pose [B, 3] yaw, pitch, roll in radians.
     """
 
     keypoints: Tensor
@@ -45,7 +45,6 @@ class DetectorOutput(NamedTuple):
     confidence_logits: Tensor
     depth: Tensor
     head_pose: Tensor
-    heatmaps: Tensor
 
 
 class KeypointDetector(nn.Module):
@@ -112,5 +111,4 @@ class KeypointDetector(nn.Module):
             confidence_logits=values[..., 4],
             depth=values[..., 5],
             head_pose=self.pose(summary),
-            heatmaps=maps,
         )

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from call.demo_figures import beside_each_other, demo_faults, latencies_ms, measure_demo, pair_frames, psnr_db
+from adasr_core.picture_quality import psnr_db
+from call.demo_figures import beside_each_other, demo_faults, latencies_ms, measure_demo, pair_frames
 from call.liveness import PathQuality
 from call.messages import TransportStatistics, WireMark
 from call.peer import CallReport

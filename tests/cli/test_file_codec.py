@@ -9,12 +9,12 @@ import pytest
 from adasr.akc_summary import AkcSummary, open_akc
 from adasr.clip_analysis import analyse_clip
 from adasr.file_codec import EncodeOptions, decode_file, encode_file
-from adasr.picture_score import psnr_db
 from adasr.progress import no_progress
 from adasr.video_file import SourceFrame, VideoFileError, open_video
 from adasr_core.bitstream import BitstreamError
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import FaceModel
+from adasr_core.picture_quality import psnr_db
 from sender.tracker import CropMode
 from tests.cli.clip_builders import Picture, numbered_pictures, write_clip
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from adasr.file_codec import EncodeOptions, decode_file, encode_file
-from adasr.picture_score import psnr_db
 from adasr.video_file import open_video
 from adasr_core.bundle import ModelBundle
+from adasr_core.picture_quality import psnr_db
 
 DATA = Path(os.environ.get("ADASR_DATA", ""))
 

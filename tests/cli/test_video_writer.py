@@ -8,10 +8,10 @@ import pytest
 from skimage.data import astronaut
 
 from adasr.colour import RgbReader, YuvWriter
-from adasr.picture_score import psnr_db
 from adasr.video_file import open_video
 from adasr.video_writer import check_audio, write_mp4
 from adasr_core.bitstream import AudioStream, AudioTrack
+from adasr_core.picture_quality import psnr_db
 from tests.cli.clip_builders import numbered_pictures, write_clip
 
 
