@@ -36,7 +36,8 @@ $(VENV)/.ready-for-demo: $(VENV)/.created pyproject.toml constraints.txt $(SOURC
 	touch $@
 
 $(VENV)/.ready-for-test: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[train,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,landmarks,cluster,dev]'
+	$(PIP) install -c constraints.txt --no-deps mediapipe==0.10.21
 	touch $@
 
 clean:

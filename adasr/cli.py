@@ -43,7 +43,9 @@ COMMANDS = (
     Command("info", "show what an .akc file holds"),
     Command("doctor", "show whether this machine can hold a call, and how fast"),
     Command("models", "show the models: size, work per frame, quality"),
-    Command("bench", "measure speed"),
+    Command("bench", "measure speed and quality"),
+    Command("train", "prepare clips, train the networks, measure and ship them"),
+    Command("animate", "drive a portrait with the face of a video"),
 )
 
 

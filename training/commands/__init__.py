@@ -1,0 +1,1 @@
+"""One module for each word after ``adasr train``: SUMMARY, add_arguments(parser), run(args)."""
