@@ -2,25 +2,28 @@
 
 ::
 
-    mp4 --> face and parameters --> references --> best reference for every frame --> .akc
+    mp4 --> face and parameters --> references --> best reference and corrected motion for every frame --> .akc
     .akc --> references decoded once --> every frame rebuilt --> mp4
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from adasr.akc_summary import AkcSummary, open_akc
 from adasr.clip_analysis import AnalysedClip, analyse_clip
+from adasr.colour import RgbImage
 from adasr.partial_file import check_distinct, check_writable, partial_file
 from adasr.progress import ProgressReport, no_progress
 from adasr.reference_trial import FrameChoice, RebuildTrial, Reference
 from adasr.video_file import open_video
 from adasr.video_writer import check_audio, write_mp4
+from adasr_core.adapter import Adapter
 from adasr_core.bitstream import (
     MAX_QUALITY,
     REFERENCE_SLOTS,
+    AkcFile,
     AkcHeader,
     AkcWriter,
     AudioTrack,
@@ -32,9 +35,13 @@ from adasr_core.bitstream import (
 )
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName, FaceModel, ReferenceFeatures
-from adasr_core.engines.face_model import PARTS
+from adasr_core.engines.face_model import PARTS, Part
 from adasr_core.geometry import MotionParameters
+from sender.motion_correction import KERNELS
 from sender.tracker import CropMode
+
+DECODER_PARTS: tuple[Part, ...] = ("encoder", "motion", "generator")
+"""What a model needs loaded to rebuild frames."""
 
 _TICKS_PER_MS = 90
 
@@ -61,8 +68,8 @@ class EncodeOptions:
     """Candidates tried on each target, the nearest in keypoints."""
     rebuilds_per_frame: int = 4
     """Key frames tried for a frame, the nearest in keypoints."""
-    tried_stride: int = 1
-    """Every so many frames, key frames are tried; a frame between two that agree follows them."""
+    corrections: int = 4
+    """Rounds in which a frame's motion is corrected by what the rebuild shows, 0 (send what was detected) to 4."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -74,7 +81,7 @@ class EncodeOptions:
             "targets": (1, 1000),
             "candidates_per_target": (1, 1000),
             "rebuilds_per_frame": (1, REFERENCE_SLOTS),
-            "tried_stride": (1, 100),
+            "corrections": (0, len(KERNELS)),
         }
         for name, (lowest, highest) in bounds.items():
             value = getattr(self, name)
@@ -86,15 +93,15 @@ class EncodeOptions:
 class EncodeResult:
     """What `encode_file` did.
 
-    chosen: numbers of the frames that became references. estimated_psnr_db: mean over the frames that were tried,
-    whole picture, of the encoder's own rebuild; None in single key frame mode, where it makes none.
+    chosen: numbers of the frames that became references. estimated_psnr_db: mean over the frames, whole picture, of the
+    encoder's own rebuild.
     """
 
     summary: AkcSummary
     mode: CropMode
     frames_without_face: int
     chosen: tuple[int, ...]
-    estimated_psnr_db: float | None
+    estimated_psnr_db: float
 
 
 def encode_file(
@@ -104,6 +111,7 @@ def encode_file(
     options: EncodeOptions,
     *,
     engine: EngineName = "openvino",
+    adapter: Adapter | None = None,
     progress: ProgressReport = no_progress,
 ) -> EncodeResult:
     """Encode a video file.
@@ -114,6 +122,7 @@ def encode_file(
         bundle: the model.
         options: how to encode.
         engine: what runs the networks.
+        adapter: of the person, where whoever decodes has it too: key frames are chosen by what it will show.
         progress: told how far the work is.
 
     Raises:
@@ -127,14 +136,12 @@ def encode_file(
     audio = video.read_audio() if options.keep_audio else None
     if audio is not None:
         check_audio(audio.stream)
-    single = options.references == 1
-    model = FaceModel.load(bundle, engine=engine, parts=("detector",) if single else PARTS)
+    model = FaceModel.load(bundle, engine=engine, parts=PARTS, adapter=adapter)
     codec = MotionCodec(bundle.tables(), model.keypoints)
     clip = analyse_clip(video, model, options.crop, progress)
     trial = RebuildTrial(clip, model, codec, options.picture_quality, options.motion_quality)
-    if single:
+    if options.references == 1:
         references = [trial.first_reference()]
-        choices = [FrameChoice(0, None)] * len(clip.frames)
     else:
         references = trial.choose(
             options.references,
@@ -143,9 +150,9 @@ def encode_file(
             tries=options.candidates_per_target,
             progress=progress,
         )
-        choices = trial.assign(
-            references, rebuilds=options.rebuilds_per_frame, stride=options.tried_stride, progress=progress
-        )
+    choices = trial.assign(
+        references, rebuilds=options.rebuilds_per_frame, corrections=options.corrections, progress=progress
+    )
     header = AkcHeader(
         codec_id=bundle.codec_id,
         model=bundle.manifest.name,
@@ -159,13 +166,13 @@ def encode_file(
             if audio is not None:
                 _write_audio(writer, audio)
         summary = AkcSummary.of(open_akc(temporary))
-    scores = [choice.psnr_db for choice in choices if choice.psnr_db is not None]
+    scores = [choice.psnr_db for choice in choices]
     return EncodeResult(
         summary=summary,
         mode=clip.mode,
         frames_without_face=sum(not frame.face_found for frame in clip.frames),
         chosen=tuple(reference.number for reference in references),
-        estimated_psnr_db=sum(scores) / len(scores) if scores else None,
+        estimated_psnr_db=sum(scores) / len(scores),
     )
 
 
@@ -200,7 +207,7 @@ def _write_video(
             sequence=number % 256,
             time_ms=_time_ms(frame.ticks),
             quality=quality,
-            body=codec.encode(frame.parameters, reference.parameters, quality),
+            body=codec.encode(choice.parameters, reference.parameters, quality),
         )
         writer.write_motion(packet, frame.ticks)
 
@@ -222,6 +229,7 @@ def decode_file(
     bundle: ModelBundle,
     *,
     engine: EngineName = "openvino",
+    adapter: Adapter | None = None,
     progress: ProgressReport = no_progress,
 ) -> AkcSummary:
     """Decode an ``.akc`` file to an mp4 file of the same number of frames at the same times, sound included.
@@ -231,6 +239,7 @@ def decode_file(
         output: the mp4 file; it appears when it is complete.
         bundle: the model that the file was encoded with, or one with the same codec id.
         engine: what runs the networks.
+        adapter: of the person in the file.
         progress: told after every frame.
 
     Returns:
@@ -240,6 +249,36 @@ def decode_file(
         BitstreamError: not an ``.akc`` file, a damaged one, or one of another model.
         OSError: a file cannot be read or written.
         EngineError: the engine is not there.
+    """
+    akc = open_decodable(source, bundle)
+    header = akc.header
+    check_distinct(source, output)
+    check_writable(output)
+    if akc.audio is not None:
+        check_audio(akc.audio.stream)
+    model = FaceModel.load(bundle, engine=engine, parts=DECODER_PARTS, adapter=adapter)
+    with (
+        partial_file(output) as temporary,
+        write_mp4(
+            temporary,
+            width_px=header.frame_px,
+            height_px=header.frame_px,
+            frame_rate=Fraction(*header.frame_rate),
+            audio=akc.audio,
+        ) as writer,
+    ):
+        for number, frame in enumerate(rebuilt_frames(akc, model)):
+            writer.write(frame.image, frame.ticks)
+            progress("rebuilding", number + 1, header.frames)
+    return AkcSummary.of(akc)
+
+
+def open_decodable(source: Path, bundle: ModelBundle) -> AkcFile:
+    """Read an ``.akc`` file that a model decodes.
+
+    Raises:
+        BitstreamError: not an ``.akc`` file, a damaged one, or one of another model; the message names both models.
+        OSError: the file cannot be read.
     """
     akc = open_akc(source)
     header = akc.header
@@ -252,33 +291,35 @@ def decode_file(
         raise BitstreamError(
             f"{source}: frame_px: got {header.frame_px}, expected {bundle.manifest.frame_px} (from the model)"
         )
-    check_distinct(source, output)
-    check_writable(output)
-    if akc.audio is not None:
-        check_audio(akc.audio.stream)
-    model = FaceModel.load(bundle, engine=engine, parts=("encoder", "motion", "generator"))
-    codec = MotionCodec(bundle.tables(), model.keypoints)
+    return akc
+
+
+@dataclass(frozen=True, slots=True)
+class RebuiltFrame:
+    """image: uint8 [frame_px, frame_px, 3] RGB, as the generator left it. ticks: presentation time, 1/90000 s."""
+
+    image: RgbImage
+    ticks: int
+
+
+def rebuilt_frames(akc: AkcFile, model: FaceModel) -> Iterator[RebuiltFrame]:
+    """Rebuild every frame of a file in order, references decoded once.
+
+    Args:
+        akc: the file, from `open_decodable`.
+        model: the model, with its `DECODER_PARTS` loaded.
+
+    Raises:
+        BitstreamError: parameters or a picture in the file are damaged.
+    """
+    codec = MotionCodec(model.bundle.tables(), model.keypoints)
     bank: dict[int, tuple[ReferenceFeatures, MotionParameters]] = {}
-    done = 0
-    with (
-        partial_file(output) as temporary,
-        write_mp4(
-            temporary,
-            width_px=header.frame_px,
-            height_px=header.frame_px,
-            frame_rate=Fraction(*header.frame_rate),
-            audio=akc.audio,
-        ) as writer,
-    ):
-        for record in akc.records:
-            if isinstance(record, ReferencePacket):
-                picture = decode_picture(record.picture, header.frame_px)
-                bank[record.slot] = model.encode(picture), codec.decode_reference(record.parameters)
-                continue
-            packet = record.packet
-            features, reference = bank[packet.slot]
-            driving = codec.decode(packet.body, reference, packet.quality)
-            writer.write(model.rebuild(features, reference, driving), record.pts_ticks)
-            done += 1
-            progress("rebuilding", done, header.frames)
-    return AkcSummary.of(akc)
+    for record in akc.records:
+        if isinstance(record, ReferencePacket):
+            picture = decode_picture(record.picture, akc.header.frame_px)
+            bank[record.slot] = model.encode(picture), codec.decode_reference(record.parameters)
+            continue
+        packet = record.packet
+        features, reference = bank[packet.slot]
+        driving = codec.decode(packet.body, reference, packet.quality)
+        yield RebuiltFrame(model.rebuild(features, reference, driving), record.pts_ticks)

@@ -1,6 +1,7 @@
 """The options by which a command chooses a model and what runs it."""
 
 import argparse
+from pathlib import Path
 from typing import get_args
 
 from adasr_core.engines.runner import EngineName
@@ -10,6 +11,13 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Declare --model and --engine."""
     parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
     parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+
+
+def add_adapter_option(parser: argparse.ArgumentParser, person: str) -> None:
+    """Declare --adapter; `person` says in a few words whose it is."""
+    parser.add_argument(
+        "--adapter", type=Path, metavar="FILE", help=f"adapter of {person} (adasr train personalise makes one)"
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

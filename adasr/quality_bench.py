@@ -13,6 +13,7 @@ from adasr.colour import RgbImage
 from adasr.file_codec import EncodeOptions, decode_file, encode_file
 from adasr.progress import ProgressReport, no_progress
 from adasr.video_file import open_video
+from adasr_core.adapter import Adapter
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName
 from adasr_core.landmarks import load_landmarks
@@ -45,9 +46,16 @@ def frame_pairs(source: Path, decoded: Path) -> Iterator[tuple[RgbImage, RgbImag
 
 
 def measure_clip(
-    clip: Path, bundle: ModelBundle, options: EncodeOptions, engine: EngineName, progress: ProgressReport = no_progress
+    clip: Path,
+    bundle: ModelBundle,
+    options: EncodeOptions,
+    engine: EngineName,
+    progress: ProgressReport = no_progress,
+    adapter: Adapter | None = None,
 ) -> ClipResult:
     """Encode, decode and compare one square clip that has its landmarks beside it (``clip.npz``).
+
+    `adapter` fits the decoder to the person; both ends have it.
 
     Raises:
         ValueError: the clip is not square or has no face, or its landmarks are of another clip.
@@ -55,18 +63,21 @@ def measure_clip(
     """
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = Path(folder) / "clip.akc", Path(folder) / "clip.mp4"
-        result = encode_file(clip, coded, bundle, options, engine=engine, progress=progress)
-        decode_file(coded, decoded, bundle, engine=engine, progress=progress)
+        result = encode_file(clip, coded, bundle, options, engine=engine, adapter=adapter, progress=progress)
+        decode_file(coded, decoded, bundle, engine=engine, adapter=adapter, progress=progress)
         landmarks = load_landmarks(clip.with_suffix(".npz"), open_video(clip).width_px)
         quality = measure_quality(frame_pairs(clip, decoded), landmarks)
     return ClipResult(clip.stem, result.summary, quality)
 
 
-def quality_report(bundle: ModelBundle, options: EncodeOptions, results: Sequence[ClipResult]) -> dict[str, object]:
+def quality_report(
+    bundle: ModelBundle, options: EncodeOptions, results: Sequence[ClipResult], adapter: Adapter | None = None
+) -> dict[str, object]:
     """All clips and their mean, for JSON."""
     return {
         "model": bundle.manifest.name,
         "codec_id": bundle.codec_id,
+        "adapter_sha256": None if adapter is None else adapter.sha256,
         "references": options.references,
         "picture_quality": options.picture_quality,
         "motion_quality": options.motion_quality,

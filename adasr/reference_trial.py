@@ -3,8 +3,9 @@
 Every rebuild uses what the file will say: the decoded key frame, its decoded parameters, the dequantised motion.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from adasr.reference_choice import choose_references, nearest_references, spread
 from adasr_core.bitstream import MotionCodec, decode_picture, encode_picture
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
+from adasr_core.picture_quality import psnr_db
+from sender.motion_correction import KERNELS, MotionCorrector, Rebuild
 
 # Another reference changes the look of the whole picture a little; a gain below this is not worth the flicker.
 _SWITCH_GAIN_DB = 0.1
@@ -40,15 +43,17 @@ class Reference:
 class FrameChoice:
     """What a frame is rebuilt from.
 
-    reference: index of a reference. psnr_db: of the rebuild, whole picture; None where it was not tried.
+    reference: index of a reference. parameters: what is sent, before quantisation. psnr_db: of the rebuild, whole
+    picture.
     """
 
     reference: int
-    psnr_db: float | None
+    parameters: MotionParameters
+    psnr_db: float
 
 
 class RebuildTrial:
-    """Tries references on the frames of one clip. The model needs all its parts except for `first_reference`."""
+    """Tries references on the frames of one clip. The model needs all its parts."""
 
     def __init__(
         self, clip: AnalysedClip, model: FaceModel, codec: MotionCodec, picture_quality: int, motion_quality: int
@@ -92,48 +97,53 @@ class RebuildTrial:
         return [made[index] for index in choose_references(filled, count)]
 
     def assign(
-        self, references: Sequence[Reference], *, rebuilds: int, stride: int, progress: ProgressReport
+        self, references: Sequence[Reference], *, rebuilds: int, corrections: int, progress: ProgressReport
     ) -> list[FrameChoice]:
-        """For every frame the reference that rebuilds it best.
+        """For every frame the reference that rebuilds it best, and its motion corrected by what the rebuild shows.
 
-        Every `stride`-th frame and the last are tried with the `rebuilds` references nearest in keypoints. A frame
-        between two with the same winner takes it too; between different winners it is tried with both.
+        Every frame is tried with the `rebuilds` references nearest in keypoints; the winner's motion is corrected by
+        `corrections` further rebuilds (`sender.motion_correction`), 0 for what the detector said.
         """
         features = [self._features(reference) for reference in references]
         parameters = [reference.parameters for reference in references]
-        last = len(self._clip.frames) - 1
+        corrector = MotionCorrector(KERNELS[:corrections])
         choices: list[FrameChoice] = []
-        between: list[tuple[int, RgbImage]] = []
+        for number, picture in self._clip.pictures():
+            frame = self._clip.frames[number]
+            mask = face_mask(frame.parameters, self._clip.frame_px)
 
-        def try_out(number: int, picture: RgbImage, indices: Iterable[int]) -> FrameChoice:
-            tried = {index: self._score(references[index], features[index], number, picture) for index in indices}
+            def rebuild(
+                index: int,
+                driving: MotionParameters,
+                picture: RgbImage = picture,
+                mask: npt.NDArray[np.bool_] = mask,
+            ) -> Rebuild:
+                made = self._rebuild(references[index], features[index], driving)
+                return Rebuild(driving, made, score_picture(picture, made, mask).score_db)
+
+            nearest = nearest_references(frame.parameters, parameters, rebuilds)
+            tried = {index: rebuild(index, frame.parameters) for index in nearest}
             best = max(tried, key=lambda index: tried[index].score_db)
             current = choices[-1].reference if choices else best
             if current in tried and tried[best].score_db - tried[current].score_db < _SWITCH_GAIN_DB:
                 best = current
-            return FrameChoice(best, tried[best].whole_db)
-
-        for number, picture in self._clip.pictures():
-            if number % stride and number != last:
-                between.append((number, picture))
-                continue
-            driving = self._clip.frames[number].parameters
-            choice = try_out(number, picture, nearest_references(driving, parameters, rebuilds))
-            for earlier, waiting in between:
-                ends = {choices[-1].reference, choice.reference}
-                choices.append(
-                    FrameChoice(choice.reference, None) if len(ends) == 1 else try_out(earlier, waiting, ends)
-                )
-            between.clear()
-            choices.append(choice)
-            progress("choosing per frame", number + 1, last + 1)
+            chosen = tried[best]
+            # Without a face there is nothing that the keypoints could follow.
+            if frame.face_found:
+                chosen = corrector.correct(picture, chosen, partial(rebuild, best))
+            choices.append(FrameChoice(best, chosen.parameters, psnr_db(picture, chosen.picture)))
+            progress("choosing per frame", number + 1, len(self._clip.frames))
         return choices
+
+    def _rebuild(self, reference: Reference, features: ReferenceFeatures, driving: MotionParameters) -> RgbImage:
+        """The picture that the receiver makes."""
+        received = self._codec.quantise(driving, reference.parameters, self._motion_quality)
+        return self._model.rebuild(features, reference.parameters, received)
 
     def _score(self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage) -> PictureScore:
         """Score of a frame rebuilt from a reference."""
         driving = self._clip.frames[number].parameters
-        received = self._codec.quantise(driving, reference.parameters, self._motion_quality)
-        rebuilt = self._model.rebuild(features, reference.parameters, received)
+        rebuilt = self._rebuild(reference, features, driving)
         return score_picture(picture, rebuilt, face_mask(driving, self._clip.frame_px))
 
     def _make_reference(self, number: int, picture: RgbImage) -> Reference:

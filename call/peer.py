@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from adasr_core.adapter import Adapter, open_adapter
 from adasr_core.bitstream import BITSTREAM_VERSION, MotionCodec
 from adasr_core.bundle import ModelBundle, open_bundle
 from adasr_core.engines import FaceModel
@@ -57,6 +59,8 @@ class PeerConfig:
     """What runs the networks."""
     device: str | None = None
     """The engine's device; None for the processor."""
+    adapter: Path | None = None
+    """Adapter of the person whom this peer will see."""
     sending_threads: int = 1
     """Threads of the sender's networks: the detector is small, and the other cores are busy rebuilding."""
     receiving_threads: int | None = 2
@@ -154,11 +158,13 @@ def hold_call(
 
     Raises:
         BundleError: the model cannot be used.
+        AdapterError: the adapter cannot be used with it.
         SourceError: the source failed; the other peer was told.
         KeyboardInterrupt: before the call was connected; afterwards Ctrl-C hangs up.
     """
     bundle = open_bundle(config.model)
-    call = _Call(config, bundle, sink, recording, hang_up or threading.Event())
+    adapter = open_adapter(config.adapter, bundle)
+    call = _Call(config, bundle, adapter, sink, recording, hang_up or threading.Event())
     try:
         call.connect(signalling)
         call.run(on_progress)
@@ -174,6 +180,7 @@ class _Call:
         self,
         config: PeerConfig,
         bundle: ModelBundle,
+        adapter: Adapter | None,
         sink: FrameSink | None,
         recording: PictureStore | None,
         hang_up: threading.Event,
@@ -182,6 +189,7 @@ class _Call:
             raise ValueError("sink: got None, expected a sink for a peer that receives")
         self._config = config
         self._bundle = bundle
+        self._adapter = adapter
         self._sink = sink
         self._recording = recording
         self._hang_up = hang_up
@@ -311,6 +319,7 @@ class _Call:
                 device=config.device,
                 threads=config.receiving_threads,
                 parts=("encoder", "motion", "generator"),
+                adapter=self._adapter,
             )
             receiver = Receiver(model, codec, config.receiver)
             self._receiving = ReceivingLoop(receiver, self._sink, self._transport.send, self._inbox)

@@ -12,7 +12,7 @@ from adasr.commands import Subparsers
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the arguments."""
-    from adasr.model_options import add_engine_options, add_model_options, at_least_one
+    from adasr.model_options import add_adapter_option, add_engine_options, add_model_options, at_least_one
 
     parser = subparsers.add_parser("bench", help="measure speed", description="Measure the codec on this machine.")
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
@@ -37,7 +37,9 @@ def add_parser(subparsers: Subparsers) -> None:
     quality.add_argument("--references", type=at_least_one, default=1, metavar="N", help="key frames at most (1)")
     quality.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
     quality.add_argument("--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 to 15 (2)")
+    quality.add_argument("--corrections", type=int, default=4, metavar="N", help="see adasr encode, 0 to 4 (4)")
     add_engine_options(quality)
+    add_adapter_option(quality, "the person in the clips")
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
 
 
@@ -52,6 +54,7 @@ def run_quality(args: argparse.Namespace) -> int:
     from adasr.json_report import write_json_report
     from adasr.progress import progress_bars
     from adasr.quality_bench import measure_clip, print_quality, quality_report
+    from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
     from sender.tracker import CropMode
 
@@ -59,16 +62,18 @@ def run_quality(args: argparse.Namespace) -> int:
         references=args.references,
         picture_quality=args.quality,
         motion_quality=args.motion_quality,
+        corrections=args.corrections,
         crop=CropMode.FULL,
         keep_audio=False,
     )
     bundle = open_bundle(args.model)
+    adapter = open_adapter(args.adapter, bundle)
     results = []
     for clip in args.clips:
         with progress_bars() as progress:
-            results.append(measure_clip(clip, bundle, options, args.engine, progress))
+            results.append(measure_clip(clip, bundle, options, args.engine, progress, adapter))
     if args.json:
-        write_json_report(quality_report(bundle, options, results), args.json)
+        write_json_report(quality_report(bundle, options, results, adapter), args.json)
     if args.json != "-":
         print_quality(results)
     return 0

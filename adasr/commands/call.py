@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
-from adasr.model_options import add_engine_options
+from adasr.model_options import add_adapter_option, add_engine_options
 from adasr.partial_file import check_writable, partial_file
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
@@ -54,6 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     crop.add_argument("--face", action="store_true", help="follow the face (default)")
     crop.add_argument("--full", action="store_true", help="send the largest centred square, for clips framed already")
     add_engine_options(parser)
+    add_adapter_option(parser, "the person whom you will see")
     parser.add_argument("--device", help="the engine's device (default: the processor)")
     parser.add_argument("--seconds", type=float, help="hang up so long after the video began")
     parser.add_argument("--frames-per-message", type=int, default=1, help="1 to 4: more saves bandwidth, costs delay")
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--seconds: got {args.seconds}, expected a positive number")
     if (args.invitation_file is None) != (args.answer_file is None):
         raise ValueError("--invitation-file and --answer-file: give both, or neither for copy and paste")
+    if args.adapter is not None and args.sink == "none":
+        raise ValueError("--adapter: nothing is rebuilt with --sink none; leave one of the two out")
     in_files = args.invitation_file is not None
     source = parse_source(args.source)
     config = PeerConfig(
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         model=args.model,
         engine=args.engine,
         device=args.device,
+        adapter=args.adapter,
         source=source,
         receives=args.sink != "none",
         seconds=args.seconds,

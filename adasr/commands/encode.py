@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adasr.json_report import write_json_report
-from adasr.model_options import add_engine_options
+from adasr.model_options import add_adapter_option, add_engine_options
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -21,6 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="a video file of any size, frame rate and codec")
     parser.add_argument("output", type=Path, metavar="OUT.akc", help="the file to write")
     add_engine_options(parser)
+    add_adapter_option(parser, "the person, if whoever decodes the file has it too")
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--single-key-frame", action="store_true", help="send the first frame only, then motion alone")
     keys.add_argument(
@@ -29,6 +30,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
     parser.add_argument(
         "--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 (finest) to 15 (default: 2)"
+    )
+    parser.add_argument(
+        "--corrections",
+        type=int,
+        default=4,
+        metavar="N",
+        help="rounds that correct a frame's motion by what its rebuild shows, 0 (fast) to 4 (default: 4)",
     )
     crop = parser.add_mutually_exclusive_group()
     crop.add_argument("--full", action="store_true", help="take a square clip whole")
@@ -41,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Encode and print the figures."""
     from adasr.file_codec import EncodeOptions, encode_file
     from adasr.progress import progress_bars
+    from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
     from sender.tracker import CropMode
 
@@ -49,13 +58,17 @@ def run(args: argparse.Namespace) -> int:
         references=1 if args.single_key_frame else args.references,
         picture_quality=args.quality,
         motion_quality=args.motion_quality,
+        corrections=args.corrections,
         crop=crop,
         keep_audio=not args.no_audio,
     )
     bundle = open_bundle(args.model)
+    adapter = open_adapter(args.adapter, bundle)
     start = time.perf_counter()
     with progress_bars() as progress:
-        result = encode_file(args.input, args.output, bundle, options, engine=args.engine, progress=progress)
+        result = encode_file(
+            args.input, args.output, bundle, options, engine=args.engine, adapter=adapter, progress=progress
+        )
     seconds = time.perf_counter() - start
     summary = result.summary
     if args.json:
@@ -63,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             "crop": result.mode.value,
             "frames_without_face": result.frames_without_face,
             "reference_frames": list(result.chosen),
-            "estimated_psnr_db": None if result.estimated_psnr_db is None else round(result.estimated_psnr_db, 3),
+            "estimated_psnr_db": round(result.estimated_psnr_db, 3),
             "seconds": round(seconds, 3),
         }
         write_json_report(report, args.json)
@@ -75,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
         lines.append(f"{'key frames':<14} {', '.join(map(str, result.chosen))}")
         if result.frames_without_face:
             lines.append(f"{'no face in':<14} {result.frames_without_face} frames; they repeat the frame before")
-        if result.estimated_psnr_db is not None:
-            lines.append(f"{'PSNR':<14} {result.estimated_psnr_db:.2f} dB, whole picture, by the encoder's own rebuild")
+        lines.append(f"{'PSNR':<14} {result.estimated_psnr_db:.2f} dB, whole picture, by the encoder's own rebuild")
         lines.append(f"{'time':<14} {seconds:.1f} s, {1000 * seconds / summary.frames:.1f} ms a frame")
         sys.stdout.write("\n".join([*lines, f"written to {args.output}", ""]))
     return 0

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.adapter import Adapter
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines.runner import ENGINES, Array, EngineError, EngineName, GraphRunner
 from adasr_core.geometry import MotionParameters
+from adasr_core.graph_weights import read_weights, replace_weights
 
 Image = npt.NDArray[np.uint8]
 Part = Literal["detector", "encoder", "motion", "generator"]
@@ -74,17 +77,23 @@ class FaceModel:
         device: str | None = None,
         threads: int | None = None,
         parts: Sequence[Part] = PARTS,
+        adapter: Adapter | None = None,
     ) -> FaceModel:
         """Load the graphs named in `parts`.
 
         `device` is an OpenVINO device ("CPU", "GPU") or an ONNX Runtime provider ("CUDAExecutionProvider"); None is
-        the CPU.
+        the CPU. `adapter` fits the decoder to the person that it will show; the detector stays as it is.
 
         Raises:
             EngineError: the engine or device is not there.
+            AdapterError: the adapter was made for another model.
         """
         load_graph = _loader(engine, device, threads)
-        runners: dict[Part, GraphRunner] = {part: load_graph(bundle, part) for part in parts}
+        if adapter is not None:
+            adapter.check_model(bundle)
+        runners: dict[Part, GraphRunner] = {
+            part: load_graph(part, bundle.path(part), adapted_graph(bundle, part, adapter)) for part in parts
+        }
         shown = runners.get("generator", next(iter(runners.values())))
         return cls(bundle, runners, EngineDescription(engine, shown.device, shown.precision, threads))
 
@@ -152,7 +161,22 @@ def _planes(image: Image, size: int, name: str) -> Array:
     return planes
 
 
-def _loader(engine: EngineName, device: str | None, threads: int | None) -> Callable[[ModelBundle, Part], GraphRunner]:
+def adapted_graph(bundle: ModelBundle, part: Part, adapter: Adapter | None) -> bytes | None:
+    """A graph with an adapter's weights, as the bytes of an ONNX file; None where the file is to be used as it is.
+
+    Raises:
+        AdapterError: a weight of the adapter does not fit the graph.
+    """
+    if adapter is None or part == "detector":
+        return None
+    model = bundle.path(part).read_bytes()
+    changed = adapter.merge(part, read_weights(model))
+    return replace_weights(model, changed) if changed else None
+
+
+def _loader(
+    engine: EngineName, device: str | None, threads: int | None
+) -> Callable[[Part, Path, bytes | None], GraphRunner]:
     if engine == "openvino":
         try:
             from adasr_core.engines.openvino_runner import OpenVinoRunner
@@ -160,19 +184,20 @@ def _loader(engine: EngineName, device: str | None, threads: int | None) -> Call
             raise EngineError(
                 f"OpenVINO cannot be imported ({error}); pip install openvino, or use onnxruntime"
             ) from error
-        return lambda bundle, part: OpenVinoRunner(
-            bundle.path(part),
+        return lambda part, path, content: OpenVinoRunner(
+            path,
             device=device or "CPU",
             threads=threads,
             reduced=part in REDUCED_PARTS,
             picture=part == "generator",
+            content=content,
         )
     if engine == "onnxruntime":
         try:
             from adasr_core.engines.onnxruntime_runner import CPU_PROVIDER, OnnxRuntimeRunner
         except ImportError as error:
             raise EngineError(f"ONNX Runtime cannot be imported ({error}); pip install onnxruntime") from error
-        return lambda bundle, part: OnnxRuntimeRunner(
-            bundle.path(part), provider=device or CPU_PROVIDER, threads=threads, picture=part == "generator"
+        return lambda part, path, content: OnnxRuntimeRunner(
+            path, provider=device or CPU_PROVIDER, threads=threads, picture=part == "generator", content=content
         )
     raise EngineError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")

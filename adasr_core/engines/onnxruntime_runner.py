@@ -17,9 +17,15 @@ class OnnxRuntimeRunner:
     """A graph in a session of one provider."""
 
     def __init__(
-        self, path: Path, *, provider: str = CPU_PROVIDER, threads: int | None = None, picture: bool = False
+        self,
+        path: Path,
+        *,
+        provider: str = CPU_PROVIDER,
+        threads: int | None = None,
+        picture: bool = False,
+        content: bytes | None = None,
     ) -> None:
-        """Load `path`; see `OpenVinoRunner` for `threads` and `picture`.
+        """Load `path`; see `OpenVinoRunner` for `threads`, `picture` and `content`.
 
         Raises:
             EngineError: the provider is not in this build of ONNX Runtime, or did not start (it would fall back in
@@ -36,7 +42,9 @@ class OnnxRuntimeRunner:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+            self._session = onnxruntime.InferenceSession(
+                str(path) if content is None else content, options, providers=[provider]
+            )
         except Exception as error:  # ONNX Runtime raises its own classes, which share no public base
             raise EngineError(f"{path.name}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
         if self._session.get_providers()[0] != provider:

@@ -30,8 +30,9 @@ class OpenVinoRunner:
         threads: int | None = None,
         reduced: bool = False,
         picture: bool = False,
+        content: bytes | None = None,
     ) -> None:
-        """Compile `path`.
+        """Compile `path`, or `content` in its stead: the same graph with other weights.
 
         `threads`: None for all cores. `reduced`: compute in bfloat16 where the processor has it. `picture`: the one
         output [1, 3, H, W] in [0, 1] comes as uint8 [1, H, W, 3], converted by the engine.
@@ -47,7 +48,7 @@ class OpenVinoRunner:
         if threads is not None and device == "CPU":
             options["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = _CORE.read_model(path)
+            model = _CORE.read_model(path if content is None else content)
             if picture:
                 model = _as_picture(model)
             compiled = _CORE.compile_model(model, device, options)

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adasr_core.networks.config import ModelConfig
@@ -41,12 +39,17 @@ class FaceCodecNetworks(nn.Module):
 
     def save(self, path: Path, extra: dict[str, str] | None = None) -> None:
         """Write the weights with their configuration (and `extra` notes) as safetensors."""
+        # Imported here: training in slices runs these networks where nothing but torch, numpy and OpenCV is installed.
+        from safetensors.torch import save_file
+
         metadata = {"architecture": json.dumps(self.config.to_dict()), **(extra or {})}
         save_file({k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}, path, metadata)
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> tuple[FaceCodecNetworks, dict[str, str]]:
         """Rebuild from `save`: the networks and the notes. Raises ValueError when the file is not such a checkpoint."""
+        from safetensors import safe_open
+
         with safe_open(path, framework="pt", device=device) as file:
             notes = dict(file.metadata() or {})
             if "architecture" not in notes:

@@ -66,7 +66,7 @@ def test_a_bank_of_references_is_better_than_one(
 ) -> None:
     one, many, akc = tmp_path / "one.mp4", tmp_path / "many.mp4", tmp_path / "many.akc"
     decode_file(portrait_akc, one, bundle)
-    result = encode_file(portrait, akc, bundle, EncodeOptions(references=4, candidates=10, targets=10, tried_stride=1))
+    result = encode_file(portrait, akc, bundle, EncodeOptions(references=4, candidates=10, targets=10))
     assert result.mode is CropMode.FULL
     assert result.chosen[0] == 0
     assert result.chosen == tuple(sorted(set(result.chosen)))
@@ -75,6 +75,17 @@ def test_a_bank_of_references_is_better_than_one(
     quality = mean_psnr(portrait_pictures, list(open_video(many).frames()))
     assert quality > mean_psnr(portrait_pictures, list(open_video(one).frames())) + 0.5
     assert result.estimated_psnr_db == pytest.approx(quality, abs=0.5)
+
+
+def test_corrected_motion_rebuilds_better(
+    tmp_path: Path, portrait: Path, portrait_akc: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    plain, one, corrected = tmp_path / "plain.akc", tmp_path / "one.mp4", tmp_path / "corrected.mp4"
+    encode_file(portrait, plain, bundle, EncodeOptions(references=1, corrections=0))
+    decode_file(plain, one, bundle)
+    decode_file(portrait_akc, corrected, bundle)
+    before = mean_psnr(portrait_pictures, list(open_video(one).frames()))
+    assert mean_psnr(portrait_pictures, list(open_video(corrected).frames())) > before + 0.3
 
 
 def test_summary_adds_up_to_the_file(portrait_akc: Path) -> None:
@@ -163,7 +174,14 @@ def test_a_file_of_another_model_is_refused_with_both_names(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("references", 0), ("references", 17), ("picture_quality", 0), ("motion_quality", 16), ("targets", 0)],
+    [
+        ("references", 0),
+        ("references", 17),
+        ("picture_quality", 0),
+        ("motion_quality", 16),
+        ("targets", 0),
+        ("corrections", 5),
+    ],
 )
 def test_options_out_of_range(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=rf"{field}: got {value}"):
