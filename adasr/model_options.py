@@ -1,4 +1,4 @@
-"""The options by which a command chooses a model and what runs it."""
+"""The options that several commands share: the model, what runs it, how a clip is coded."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,21 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Declare --model and --engine."""
     parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
     parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+
+
+def add_coding_options(parser: argparse.ArgumentParser) -> None:
+    """Declare --quality, --motion-quality and --corrections: how finely, and with how much work, a clip is coded."""
+    parser.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
+    parser.add_argument(
+        "--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 (finest) to 15 (2)"
+    )
+    parser.add_argument(
+        "--corrections",
+        type=int,
+        default=4,
+        metavar="N",
+        help="rounds that correct a frame's motion by what its rebuild shows, 0 (fast) to 4 (4)",
+    )
 
 
 def add_adapter_option(parser: argparse.ArgumentParser, person: str) -> None:

@@ -12,7 +12,13 @@ from adasr.commands import Subparsers
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the arguments."""
-    from adasr.model_options import add_adapter_option, add_engine_options, add_model_options, at_least_one
+    from adasr.model_options import (
+        add_adapter_option,
+        add_coding_options,
+        add_engine_options,
+        add_model_options,
+        at_least_one,
+    )
 
     parser = subparsers.add_parser("bench", help="measure speed", description="Measure the codec on this machine.")
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
@@ -35,9 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     quality.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="square video files, 512x512")
     quality.add_argument("--references", type=at_least_one, default=1, metavar="N", help="key frames at most (1)")
-    quality.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
-    quality.add_argument("--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 to 15 (2)")
-    quality.add_argument("--corrections", type=int, default=4, metavar="N", help="see adasr encode, 0 to 4 (4)")
+    add_coding_options(quality)
     add_engine_options(quality)
     add_adapter_option(quality, "the person in the clips")
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adasr.json_report import write_json_report
-from adasr.model_options import add_adapter_option, add_engine_options
+from adasr.model_options import add_adapter_option, add_coding_options, add_engine_options
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -27,17 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     keys.add_argument(
         "--references", type=int, default=4, metavar="N", help="key frames at most, 1 to 16, chosen for the clip (4)"
     )
-    parser.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
-    parser.add_argument(
-        "--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 (finest) to 15 (default: 2)"
-    )
-    parser.add_argument(
-        "--corrections",
-        type=int,
-        default=4,
-        metavar="N",
-        help="rounds that correct a frame's motion by what its rebuild shows, 0 (fast) to 4 (default: 4)",
-    )
+    add_coding_options(parser)
     crop = parser.add_mutually_exclusive_group()
     crop.add_argument("--full", action="store_true", help="take a square clip whole")
     crop.add_argument("--face", action="store_true", help="crop the face, even if the clip is framed already")
