@@ -1,80 +1,203 @@
 """Stage 3: encoder and generator on a frozen detector and motion field, on patches at full resolution.
 
-The key frame is worsened (scaled down and up, compressed) while the target stays as it is: the cross-quality training
-of AdaSR, section 2.2, with the damage that our own key frames suffer. The generator sees a patch of the frame; the
-encoder sees the whole key frame.
+The generator sees a patch of the frame; the encoder sees the whole key frame. `joint` trains the motion field and its
+context encoder along, with the warp's own error beside the rebuild's.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from adasr_core.geometry import FACE_KEYPOINTS
-from adasr_core.landmarks import hull_mask
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import FaceCodecNetworks, MotionFieldOutput
 from adasr_core.networks.generator import full_grid
 from adasr_core.networks.layers import warp
-from training.augment import AugmentConfig, Image
+from training.degradation.chain import DegradationChain, draw_chain
+from training.face_stage import FaceStage
 from training.frame_cache import FrameCache
-from training.motion_stage import estimate_field, face_weight, psnr
-from training.pairs import PairSampler
-from training.run import RunConfig, Stage, autocast, pick_device
+from training.losses import (
+    PerceptualLoss,
+    PhotometricLoss,
+    RebuildLoss,
+    RegionWeights,
+    StructureLoss,
+    region_weight,
+)
+from training.motion_estimate import estimate_field
+from training.pair_source import as_pictures
+from training.rebuild_figures import rebuild_pictures, validate_rebuild
+from training.rebuild_source import PatchConfig, RebuildBatch, RebuildSource
+from training.trainer.launcher import Launcher
+from training.trainer.stage import Image, LossTerm, Phase, PhaseLoss
 
-GENERATOR_AUGMENT = AugmentConfig(scale=(0.9, 1.15), rotation_deg=3.0, shift=0.06, hide=0.0, negative=0.0)
+RIM_PX = 16
+"""The rim of a patch sees padding where the frame has pixels; it is left out of the losses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PatchConfig:
-    """What part of a frame one sample rebuilds, and how the key frame is worsened."""
+class GeneratorStageConfig:
+    """What the generator's stage weighs how much."""
 
-    patch_px: int = 256
-    """Side of the patch; a multiple of 8."""
-    on_face: float = 0.7
-    """Probability that the patch is centred near a face keypoint."""
-    shrunk: float = 0.25
-    """Probability that the key frame was scaled down (to 35 to 80 %) and up again."""
-    compressed: float = 0.6
-    """Probability that it was compressed (JPEG, quality 35 to 92)."""
+    patches: PatchConfig = field(default_factory=PatchConfig)
+    """Samples."""
+    rebuild: float = 1.0
+    """Weight of the rebuild's error in pixels and edges."""
+    structure: float = 0.0
+    """Weight of the structural dissimilarity."""
+    perceptual: float = 0.0
+    """Weight of the perceptual loss; above 0 it needs VGG-19's weights."""
+    vgg_weights: Path | None = None
+    """VGG-19's weights; None looks in torch's cache."""
+    regions: RegionWeights = field(default_factory=lambda: RegionWeights(face=3.0, eyes=0.0, mouth=0.0))
+    """How much more errors count on the face, the eyes and the mouth."""
+    joint: bool = False
+    """Train motion field and context encoder along."""
+    warp: float = 3.0
+    """Weight of the warp's photometric error, when they are."""
 
-
-def worsen(image: Image, rng: np.random.Generator, config: PatchConfig) -> Image:
-    """The key frame as a poor camera and a small key frame leave it: uint8 [H, W, 3]."""
-    size = image.shape[0]
-    if rng.random() < config.shrunk:
-        small = int(size * rng.uniform(0.35, 0.8))
-        reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        image = np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
-    if rng.random() < config.compressed:
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 93))])
-        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return image
-
-
-def patch_origins(
-    keypoints: Tensor, frame_px: int, rng: np.random.Generator, config: PatchConfig
-) -> list[tuple[int, int]]:
-    """Upper left corners (x, y) in pixels, multiples of 8, for a batch of face keypoints [B, K, 2]."""
-    room = frame_px - config.patch_px
-    origins = []
-    for points in keypoints.cpu().numpy():
-        if rng.random() < config.on_face:
-            centre = (points[rng.integers(len(points))] + 1) * frame_px / 2 + rng.normal(0, 32, 2)
-            corner = centre - config.patch_px / 2
-        else:
-            corner = rng.uniform(0, room, 2)
-        x, y = (int(v) for v in np.clip(np.round(corner / 8) * 8, 0, room))
-        origins.append((x, y))
-    return origins
+    def __post_init__(self) -> None:
+        """Raises ValueError when a weight is negative."""
+        for name in ("rebuild", "structure", "perceptual", "warp"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}, expected a weight of 0 or more")
 
 
-def cut(grid: Tensor, origins: list[tuple[int, int]], patch_px: int, shrink: int) -> Tensor:
+@dataclass(frozen=True, slots=True, eq=False)
+class RebuiltPatches:
+    """Found and true patches [B, 3, P, P] with their rims cut off, and the weight of each pixel [B, 1, P, P].
+
+    warped and whole: the warped key frame and the truth at detector size [B, 3, 256, 256], for a joint run.
+    """
+
+    found: Tensor
+    truth: Tensor
+    weight: Tensor
+    warped: Tensor
+    whole: Tensor
+
+
+class GeneratorStage(FaceStage):
+    """Trains encoder and generator. Best by the mean PSNR of whole frame and face."""
+
+    name, best_by = "generator", "score"
+
+    def __init__(
+        self,
+        networks: FaceCodecNetworks,
+        cache: FrameCache,
+        val: FrameCache,
+        config: GeneratorStageConfig = GeneratorStageConfig(),
+        stills: FrameCache | None = None,
+    ) -> None:
+        """Patches from `cache` (and `stills`), figures on `val`, all at the frame's own size.
+
+        Raises:
+            OSError: the perceptual loss has a weight and VGG-19's weights are not found.
+        """
+        super().__init__(networks)
+        self.config, self.val = config, val
+        self.source = RebuildSource(cache, networks.config.frame_px, config.patches, stills)
+        self.batch = self.source.draw
+        self.rebuild, self.structure, self.photometric = RebuildLoss(), StructureLoss(), PhotometricLoss()
+        self.chain = DegradationChain()
+        self.perceptual = PerceptualLoss.from_weights(config.vgg_weights) if config.perceptual else None
+
+    def attach(self, launcher: Launcher) -> None:
+        """Take the launcher."""
+        super().attach(launcher)
+        if self.perceptual is not None:
+            self.perceptual.to(launcher.device)
+
+    def trained(self) -> tuple[nn.Module, ...]:
+        """Encoder and generator; the context encoder belongs to the motion field."""
+        encoder, networks = self.networks.encoder, self.networks
+        painters = (encoder.down2, encoder.down4, encoder.to_detail, encoder.down8, encoder.blocks, networks.generator)
+        return (*painters, networks.motion, encoder.context) if self.config.joint else painters
+
+    def phases(self) -> tuple[Phase[RebuildBatch], ...]:
+        """One: the rebuild."""
+        return (Phase(name="generator", trained=self.trained(), loss=self.loss),)
+
+    def train_mode(self) -> None:
+        """Nothing that is trained has modes; the frozen detector keeps its batch norms' statistics."""
+        self.networks.eval()
+
+    def compiled_parts(self) -> tuple[nn.Module, ...]:
+        """Detector, motion field and encoder; the generator's patch entry is no forward pass and stays plain."""
+        return self.networks.detector, self.networks.motion, self.networks.encoder
+
+    def rebuild_batch(self, batch: RebuildBatch) -> RebuiltPatches:
+        """Rebuild the patches of a batch."""
+        device, networks, patches = self.device, self.networks, self.config.patches
+        keys = self._degraded(as_pictures(batch.keys, device), batch.chained)
+        truths = as_pictures(batch.truths, device)
+        count, size = len(keys), (networks.config.detector_px,) * 2
+        small = functional.interpolate(torch.cat((keys, truths)), size=size, mode="area")
+        with self.autocast():
+            with torch.set_grad_enabled(self.config.joint):
+                _, field = estimate_field(networks, small[:count], small[count:])
+            found = rebuild_patches(
+                networks, keys, field.flow.float(), field.occlusion.float(), batch.origins, patches.patch_px
+            )
+        truth = cut(truths.permute(0, 2, 3, 1), batch.origins, patches.patch_px, 1).permute(0, 3, 1, 2)
+        weight = region_weight(batch.keypoints.to(device), truths.shape[-1] // 4, self.config.regions)
+        local = cut(weight.permute(0, 2, 3, 1), batch.origins, patches.patch_px, 4).permute(0, 3, 1, 2)
+        local = functional.interpolate(local, scale_factor=4.0, mode="nearest")
+        inner = self.inner()
+        found, truth, local = (x[..., inner, inner] for x in (found.float(), truth, local))
+        return RebuiltPatches(found, truth, local, self._warped(small[:count], field), small[count:])
+
+    def _degraded(self, keys: Tensor, chained: tuple[tuple[int, int], ...]) -> Tensor:
+        """Key frames [B, 3, S, S], some rows through the degradation chain."""
+        if not chained:
+            return keys
+        rows = [row for row, _ in chained]
+        draws = [draw_chain(self.chain.config, keys.shape[-1], seed) for _, seed in chained]
+        keys[rows] = self.chain.apply(keys[rows], draws).clamp(0, 1)
+        return keys
+
+    def _warped(self, key: Tensor, field: MotionFieldOutput) -> Tensor:
+        return warp(key, full_grid(field.flow.float(), key.shape[-1])) if self.config.joint else key
+
+    def inner(self) -> slice:
+        """Rows and columns of a patch that count; a patch that is the whole frame has no rim."""
+        patch_px = self.config.patches.patch_px
+        return slice(None) if patch_px == self.networks.config.frame_px else slice(RIM_PX, patch_px - RIM_PX)
+
+    def terms(self, patches: RebuiltPatches) -> list[LossTerm]:
+        """The rebuild's error, and what else has a weight."""
+        config = self.config
+        found, truth, weight = patches.found, patches.truth, patches.weight
+        terms = [LossTerm("rebuild", self.rebuild(found, truth, weight), config.rebuild)]
+        if config.structure:
+            terms.append(LossTerm("structure", self.structure(found, truth, weight), config.structure))
+        if self.perceptual is not None:
+            with self.autocast():
+                terms.append(LossTerm("perceptual", self.perceptual(found, truth), config.perceptual))
+        if config.joint:
+            even = torch.ones_like(patches.whole[:, :1])
+            terms.append(LossTerm("warp", self.photometric(patches.warped, patches.whole, even), config.warp))
+        return terms
+
+    def loss(self, batch: RebuildBatch, _: object) -> PhaseLoss:
+        """Error of the rebuilt patches."""
+        return PhaseLoss(tuple(self.terms(self.rebuild_batch(batch))))
+
+    def validate(self, averaged: FaceCodecNetworks) -> dict[str, float]:
+        """`validate_rebuild`, and ``score``: the mean PSNR of whole frame and face."""
+        figures = validate_rebuild(averaged, self.val)
+        return figures | {"score": (figures["psnr_db"] + figures["face_psnr_db"]) / 2}
+
+    def pictures(self, averaged: FaceCodecNetworks) -> list[list[Image]]:
+        """Source, target, warp, rebuild, difference of some validation clips."""
+        return rebuild_pictures(averaged, self.val)
+
+
+def cut(grid: Tensor, origins: tuple[tuple[int, int], ...], patch_px: int, shrink: int) -> Tensor:
     """Cut each sample's patch from [B, H, W, C] at 1/`shrink` of the frame."""
     n = patch_px // shrink
     return torch.stack(
@@ -90,7 +213,7 @@ def rebuild_patches(
     picture: Tensor,
     flow: Tensor,
     occlusion: Tensor,
-    origins: list[tuple[int, int]],
+    origins: tuple[tuple[int, int], ...],
     patch_px: int,
 ) -> Tensor:
     """Generator on one patch of each sample: [B, 3, patch_px, patch_px]."""
@@ -100,107 +223,3 @@ def rebuild_patches(
     moved_features, moved_detail = warp(features.float(), grids[8]), warp(detail.float(), grids[4])
     frame: Tensor = networks.generator.paint(warp(picture, grids[1]), moved_features, moved_detail, seen)
     return frame
-
-
-def rebuild_loss(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Absolute error over three scales, squared error, and absolute error of the first differences (edges)."""
-    total = found.new_zeros(())
-    for scale in range(3):
-        difference = found - truth
-        error = torch.sqrt(difference**2 + 1e-5) + 2 * difference**2
-        total = total + (error.mean(1, keepdim=True) * weight).mean()
-        if scale < 2:
-            dx = (difference[..., 1:] - difference[..., :-1]).abs().mean(1, keepdim=True)
-            dy = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean(1, keepdim=True)
-            total = total + 0.5 * ((dx * weight[..., 1:]).mean() + (dy * weight[..., 1:, :]).mean())
-        found, truth, weight = (functional.avg_pool2d(x, 2) for x in (found, truth, weight))
-    return total
-
-
-def sharpness(image: Tensor) -> float:
-    """Mean absolute Laplacian of the grey picture [1, 3, H, W]."""
-    grey = image.mean(1, keepdim=True)
-    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=image.device)[None, None]
-    return float(functional.conv2d(grey, kernel).abs().mean())
-
-
-@torch.no_grad()
-def validate_rebuild(networks: FaceCodecNetworks, cache: FrameCache, stride: int = 3) -> dict[str, float]:
-    """Mean over validation clips at full resolution, first frame as key frame: PSNR of rebuild and warp, sharpness."""
-    networks.eval()
-    device = next(networks.parameters()).device
-    size = networks.config.detector_px
-    rows = []
-    for clip in np.unique(cache.clip):
-        numbers = np.flatnonzero(cache.clip == clip)
-        first, rest = numbers[0], numbers[1::stride]
-        key = torch.from_numpy(cache.frames[first][None].copy()).permute(0, 3, 1, 2).to(device).float() / 255
-        small_key = functional.interpolate(key, size=(size, size), mode="area")
-        features, detail, _ = networks.encoder(key)
-        for i in rest:
-            truth = torch.from_numpy(cache.frames[i][None].copy()).permute(0, 3, 1, 2).to(device).float() / 255
-            _, field = estimate_field(
-                networks, small_key, functional.interpolate(truth, size=(size, size), mode="area")
-            )
-            made = networks.generator(key, features, detail, field.flow, field.occlusion).clamp(0, 1)
-            warped = warp(key, full_grid(field.flow, key.shape[-1]))
-            mask = hull_mask(cache.landmarks[i], key.shape[-1])
-            errors = [((x - truth) ** 2).mean(1)[0].cpu().numpy() for x in (made, warped, key)]
-            row = [value for e in errors for value in (psnr(e), psnr(e[mask]))]
-            rows.append([*row, sharpness(made) / sharpness(truth), sharpness(warped) / sharpness(truth), clip])
-    table = np.array(rows)
-    mean = np.mean([table[table[:, -1] == c].mean(axis=0) for c in np.unique(table[:, -1])], axis=0)
-    names = ("psnr_db", "face_psnr_db", "warp_psnr_db", "warp_face_psnr_db", "held_psnr_db", "held_face_psnr_db")
-    return {n: float(v) for n, v in zip((*names, "sharpness", "warp_sharpness"), mean, strict=False)}
-
-
-def train_generator(
-    networks: FaceCodecNetworks,
-    cache: FrameCache,
-    val: FrameCache,
-    config: RunConfig,
-    patches: PatchConfig = PatchConfig(),
-) -> FaceCodecNetworks:
-    """Run the stage on a cache at the frame's own size; returns the networks with averaged weights."""
-    device = pick_device(config.device)
-    networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    size = networks.config.frame_px
-    sampler = PairSampler(cache, size, augment=GENERATOR_AUGMENT)
-    rng = np.random.default_rng(config.seed)
-    encoder = networks.encoder
-    trained = [encoder.down2, encoder.down4, encoder.to_detail, encoder.down8, encoder.blocks, networks.generator]
-    stage = Stage("generator", networks, trained, config)
-    networks.eval()
-    stage.report(validate_rebuild(stage.averaged, val))
-    running, next_report = 0.0, time.monotonic() + config.report_s
-    for step in stage.steps():
-        chosen = [sampler.draw(rng) for _ in range(config.batch)]
-        made = [sampler.pictures(a, b, rng) for a, b in chosen]
-        worse = [worsen(first, rng, patches) for first, _, _ in made]
-        stacked = np.stack([*worse, *(second for _, second, _ in made)])
-        images = torch.from_numpy(stacked).permute(0, 3, 1, 2).to(device).float().div_(255)
-        images = images.contiguous(memory_format=torch.channels_last)
-        count, detector_px = len(chosen), networks.config.detector_px
-        with autocast(device):
-            with torch.no_grad():
-                small = functional.interpolate(images, size=(detector_px, detector_px), mode="area")
-                out, field = estimate_field(networks, small[:count], small[count:])
-            face = out.keypoints[count:, :FACE_KEYPOINTS]
-            origins = patch_origins(face, size, rng, patches)
-            found = rebuild_patches(
-                networks, images[:count], field.flow.float(), field.occlusion.float(), origins, patches.patch_px
-            )
-        truth = cut(images[count:].permute(0, 2, 3, 1), origins, patches.patch_px, 1).permute(0, 3, 1, 2)
-        weight = 1 + 3 * face_weight(face, size // 4).permute(0, 2, 3, 1)
-        local = cut(weight, origins, patches.patch_px, 4).permute(0, 3, 1, 2)
-        local = functional.interpolate(local, scale_factor=4.0, mode="nearest")
-        # The rim of a patch sees padding where the frame has pixels.
-        inner = slice(16, patches.patch_px - 16)
-        loss = rebuild_loss(*(x[..., inner, inner] for x in (found.float(), truth, local)))
-        stage.update(loss)
-        running += (loss.item() - running) * (1.0 if step == 0 else 0.02)
-        if time.monotonic() > next_report:
-            stage.report({"loss": running, **validate_rebuild(stage.averaged, val)})
-            next_report = time.monotonic() + config.report_s
-    stage.report({"loss": running, **validate_rebuild(stage.averaged, val)})
-    return stage.averaged

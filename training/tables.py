@@ -1,19 +1,16 @@
 """Train the entropy coder's frozen tables: transform, quantiser steps and integer frequencies, from real motion.
 
-``python -m training.tables CHECKPOINT --cache DIR --out FILE`` runs the detector over the training clips and fits
+``adasr train tables`` runs the detector over the training clips and fits
 
 * a Karhunen-Loeve transform of the difference between a frame's parameters and its reference's, after weighting each
-parameter
-  by how far an error in it moves pixels (a Jacobian entry acts over the reach of its keypoint),
+  parameter by how far an error in it moves pixels (a Jacobian entry acts over the reach of its keypoint),
 * one step for all coefficients (what a uniform quantiser wants of an orthonormal transform), and
 * the histogram of every coefficient at every quality index, smoothed with a Laplace distribution.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -141,21 +138,3 @@ def train_tables(
         reference_steps=reference_steps.astype(np.float32),
         reference_frequencies=np.stack([frequencies_of(c, config.reference_radius) for c in levels.T]),
     )
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--cache", type=Path, required=True, help="folder with train-256")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    networks, _ = FaceCodecNetworks.load(options.checkpoint)
-    cache = FrameCache.open(options.cache / "train-256")
-    tables = train_tables(*detect_all(networks, cache), cache.clip)
-    tables.save(options.out)
-    print(f"{options.out}: {tables.components} coefficients for {tables.keypoints} keypoints")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,112 +3,212 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from skimage import data
 from torch import nn
 
 from adasr_core.networks import PRESETS, FaceCodecNetworks
+from tests.training.portraits import made_cache, tiny_generator, tiny_motion, tiny_networks
+from training.adversarial_stage import AdversarialStage, AdversarialStageConfig
 from training.augment import AugmentConfig
-from training.detector_stage import DetectorSamples, detector_loss, train_detector
-from training.frame_cache import FrameCache, build
-from training.generator_stage import PatchConfig, train_generator, worsen
-from training.motion_stage import moved_targets, photometric_loss, train_motion
-from training.pairs import PairSampler
-from training.run import RunConfig, Stage, pick_device
+from training.detector_stage import DetectorStage, DetectorStageConfig
+from training.generator_stage import GeneratorStageConfig
+from training.held_background import HeldBackgroundLoss
+from training.losses import DiscriminatorConfig
+from training.motion_estimate import moved_targets
+from training.rebuild_source import PatchConfig, RebuildBatch
+from training.run import RunConfig
+from training.start import StartConfig, start_networks
 from training.teacher import Teacher
+from training.trainer.feeder import sample_generator
+from training.trainer.launcher import PlainLauncher
+from training.trainer.loop import Trainer
+from training.trainer.stage import PhaseLoss
 
 
-def made_cache(size_px: int, clips: int = 2, frames: int = 4) -> FrameCache:
-    """A portrait that drifts, with landmarks that drift along."""
-    rng = np.random.default_rng(0)
-    portrait = cv2.resize(data.astronaut()[:256, 96:352], (size_px, size_px), interpolation=cv2.INTER_AREA)
-    cloud = rng.uniform((-0.3, -0.5, -0.1), (0.3, 0.4, 0.1), (478, 3))
-    pictures, points = [], []
-    for number in range(clips * frames):
-        dx, dy = rng.integers(-size_px // 16, size_px // 16, 2)
-        pictures.append(np.roll(portrait, (dy, dx), (0, 1)))
-        points.append(cloud + np.array([dx, dy, 0]) * 2 / size_px + rng.normal(0, 0.002, cloud.shape) * (number > 0))
-    return FrameCache(
-        frames=np.stack(pictures).astype(np.uint8),
-        landmarks=np.stack(points).astype(np.float32),
-        clip=np.repeat(np.arange(clips), frames).astype(np.int32),
-        frame=np.tile(np.arange(frames), clips).astype(np.int32),
-        names=tuple(f"{c}.mp4" for c in range(clips)),
+def config(out: Path, steps: int = 2) -> RunConfig:
+    return RunConfig(
+        minutes=None, steps=steps, batch=2, learning_rate=1e-3, warmup_steps=1, device="cpu", report_s=1e9, out=out
     )
 
 
-def config(out: Path) -> RunConfig:
-    return RunConfig(steps=3, batch=2, learning_rate=1e-3, device="cpu", out=out)
+def train(stage: object, out: Path, steps: int = 2) -> FaceCodecNetworks:
+    return Trainer(stage, PlainLauncher("cpu"), config(out, steps)).run()  # type: ignore[arg-type]
+
+
+def changed(before: nn.Module, after: nn.Module) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+
+
+def same_detector(a: FaceCodecNetworks, b: FaceCodecNetworks) -> None:
+    for key, value in a.detector.state_dict().items():
+        assert torch.equal(value, b.detector.state_dict()[key]), key
 
 
 def test_detector_loss_falls_on_one_batch() -> None:
-    cache = made_cache(256)
-    torch.manual_seed(0)
-    networks = FaceCodecNetworks(PRESETS["edge"])
-    teacher = Teacher.fit(cache.landmarks)
-    samples = DetectorSamples([cache], teacher, AugmentConfig(negative=0.0, hide=0.0, rotation_deg=3.0), 256)
-    pictures, *targets = samples.batch(4, np.random.default_rng(0))
-    optimizer = torch.optim.AdamW(networks.detector.parameters(), lr=2e-3)
+    cache = made_cache(64)
+    networks = tiny_networks()
+    augment = AugmentConfig(negative=0.0, hide=0.0, rotation_deg=3.0)
+    stage = DetectorStage(
+        networks,
+        [cache],
+        cache,
+        DetectorStageConfig(augment=augment, equivariance=1.0, expression=0.5, deformation=0.1),
+    )
+    batch = stage.batch([sample_generator(0, 0, i) for i in range(4)])
+    optimizer = torch.optim.AdamW(networks.detector.parameters(), lr=5e-3)
     losses = []
-    for _ in range(12):
-        loss = detector_loss(networks, pictures.float() / 255, *targets)
+    for _ in range(25):
+        loss = stage.loss(batch, None)
+        assert [t.name for t in loss.terms] == ["landmarks", "equivariance", "expression", "deformation"]
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.total().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss.total().item())
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_stages_follow_each_other(tmp_path: Path) -> None:
-    small, large = made_cache(256), made_cache(512)
-    torch.manual_seed(0)
-    networks = FaceCodecNetworks(PRESETS["edge"])
-    first = train_detector(networks, [small], small, config(tmp_path / "d.safetensors"), AugmentConfig())
+    cache = made_cache(64)
+    start = tiny_networks()
+    first = train(DetectorStage(tiny_networks(), [cache], cache), tmp_path / "d.safetensors")
     again, notes = FaceCodecNetworks.load(tmp_path / "d.safetensors")
     assert notes["stage"] == "detector"
-    assert int(notes["steps"]) == 3
+    assert int(notes["steps"]) == 2
     for key, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
-    second = train_motion(again, [small], small, config(tmp_path / "m.safetensors"))
-    assert not torch.equal(second.motion.head.weight, first.motion.head.weight)
+    assert changed(start.detector, first.detector)
+    assert not changed(start.motion, first.motion)
+    second = train(tiny_motion(again), tmp_path / "m.safetensors")
+    assert changed(first.motion, second.motion)
+    assert changed(first.detector, second.detector)
+    assert not changed(first.generator, second.generator)
     again, _ = FaceCodecNetworks.load(tmp_path / "m.safetensors")
-    third = train_generator(again, large, large, config(tmp_path / "g.safetensors"))
-    assert not torch.equal(third.generator.leave.weight, second.generator.leave.weight)
-    # Stage 3 must not move what defines the bitstream.
-    for key, value in second.detector.state_dict().items():
-        assert torch.equal(value, third.detector.state_dict()[key]), key
+    third = train(tiny_generator(again, chain=1.0), tmp_path / "g.safetensors")
+    assert changed(second.generator, third.generator)
+    assert changed(second.encoder.blocks, third.encoder.blocks)
+    assert not changed(second.encoder.context, third.encoder.context)
+    # Stage 3 must not move what defines the bitstream, batch norm statistics included.
+    same_detector(second, third)
+    assert not changed(second.motion, third.motion)
     lines = [json.loads(line) for line in (tmp_path / "g.jsonl").read_text().splitlines()]
     assert lines[-1]["stage"] == "generator"
     assert lines[-1]["psnr_db"] > 5
 
 
-def test_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
-    networks = FaceCodecNetworks(PRESETS["edge"])
-    stage = Stage("detector", networks, [networks.detector], config(tmp_path / "x.safetensors"))
-    with pytest.raises(FloatingPointError, match=r"detector: loss is nan at step 0; lower --learning-rate"):
-        stage.update(torch.tensor(float("nan")))
+def test_joint_training_moves_the_motion_field_and_not_the_detector(tmp_path: Path) -> None:
+    start = tiny_networks()
+    made = train(tiny_generator(tiny_networks(), joint=True), tmp_path / "j.safetensors")
+    assert changed(start.motion, made.motion)
+    assert changed(start.encoder.context, made.encoder.context)
+    assert changed(start.generator, made.generator)
+    same_detector(start, made)
 
 
-def test_moving_average_follows_the_weights(tmp_path: Path) -> None:
-    networks = FaceCodecNetworks(PRESETS["edge"])
-    stage = Stage("motion", networks, [networks.motion], config(tmp_path / "x.safetensors"))
-    before = stage.averaged.motion.prior_bias.clone()
-    stage.step = 10_000
-    stage.update((networks.motion.prior_bias * torch.arange(41.0)).sum())
-    after = stage.averaged.motion.prior_bias
-    expected = before.lerp(networks.motion.prior_bias, 1 - stage.config.ema)
-    torch.testing.assert_close(after, expected)
-    assert not torch.equal(before, after)
+def test_later_decoder_keeps_the_bitstream_bit_for_bit(tmp_path: Path) -> None:
+    """`--model base --detector EDGE`: another size of decoder around a frozen detector."""
+    torch.manual_seed(5)
+    edge = FaceCodecNetworks(PRESETS["edge"])
+    edge.save(tmp_path / "edge.safetensors")
+    base = start_networks(StartConfig(model="base", detector=tmp_path / "edge.safetensors"))
+    assert base.config == PRESETS["base"]
+    same_detector(edge, base)
+    other = start_networks(StartConfig(model="base", start_from=tmp_path / "edge.safetensors", seed=1))
+    same_detector(edge, other)
+    assert other.motion.head.weight.shape != edge.motion.head.weight.shape
+    assert torch.equal(other.motion.prior_bias, edge.motion.prior_bias)
+    # The same freezing, trained: batch norms must not learn statistics either.
+    start = tiny_networks()
+    made = train(tiny_motion(tiny_networks(), train_detector=False), tmp_path / "m.safetensors")
+    same_detector(start, made)
+    assert changed(start.motion, made.motion)
 
 
-def test_photometric_loss_is_smallest_at_the_truth() -> None:
-    truth = torch.rand(1, 3, 32, 32)
-    weight = torch.ones(1, 1, 32, 32)
-    exact = photometric_loss(truth, truth, weight)
-    assert exact < photometric_loss(truth.roll(1, -1), truth, weight) < photometric_loss(1 - truth, truth, weight)
+def test_detector_of_another_kind_is_refused(tmp_path: Path) -> None:
+    tiny_networks().save(tmp_path / "tiny.safetensors")
+    with pytest.raises(ValueError, match="detector: its detector_px is 64, expected 256"):
+        start_networks(StartConfig(detector=tmp_path / "tiny.safetensors"))
+    with pytest.raises(ValueError, match="painter: got a checkpoint of tiny, expected edge"):
+        start_networks(StartConfig(painter=tmp_path / "tiny.safetensors"))
+    with pytest.raises(ValueError, match="got both, expected one"):
+        StartConfig(resume=tmp_path / "a", start_from=tmp_path / "b")
+
+
+def test_painter_brings_encoder_and_generator_but_not_the_context(tmp_path: Path) -> None:
+    mine, other = tiny_networks(1), tiny_networks(2)
+    mine.save(tmp_path / "mine.safetensors")
+    other.save(tmp_path / "other.safetensors")
+    made = start_networks(StartConfig(resume=tmp_path / "mine.safetensors", painter=tmp_path / "other.safetensors"))
+    assert not changed(other.generator, made.generator)
+    assert not changed(other.encoder.blocks, made.encoder.blocks)
+    assert not changed(mine.encoder.context, made.encoder.context)
+    assert not changed(mine.motion, made.motion)
+
+
+def adversarial(networks: FaceCodecNetworks) -> AdversarialStage:
+    cache = made_cache(512, clips=1, frames=3)
+    return AdversarialStage(
+        networks,
+        cache,
+        cache,
+        AdversarialStageConfig(
+            generator=GeneratorStageConfig(patches=PatchConfig(patch_px=512, chain=0.0)),
+            discriminator=DiscriminatorConfig(width=4, widest=8),
+        ),
+    )
+
+
+def test_adversarial_stage_trains_both_sides(tmp_path: Path) -> None:
+    start = tiny_networks()
+    stage = adversarial(tiny_networks())
+    before = [p.detach().clone() for p in stage.discriminator.parameters()]
+    made = train(stage, tmp_path / "a.safetensors")
+    assert changed(start.generator, made.generator)
+    same_detector(start, made)
+    assert any(not torch.equal(a, b) for a, b in zip(before, stage.discriminator.parameters(), strict=True))
+    line = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[-1])
+    assert {"rebuild", "hinge", "matching", "judging"} <= set(line)
+
+
+def test_generators_loss_does_not_train_the_discriminator(tmp_path: Path) -> None:
+    stage = adversarial(tiny_networks())
+    trainer = Trainer(stage, PlainLauncher("cpu"), config(tmp_path / "a.safetensors"))
+    seen: list[bool] = []
+    loss = stage.loss
+
+    def watched(batch: RebuildBatch, made: object) -> PhaseLoss:
+        seen.append(any(p.requires_grad for p in stage.discriminator.parameters()))
+        return loss(batch, made)
+
+    generator = trainer.phases[0]
+    object.__setattr__(generator, "loss", watched)
+    trainer.run()
+    assert seen == [False] * 2
+
+
+def test_held_background_pays_only_for_what_got_worse() -> None:
+    """Where nothing moved the warp may not change the picture; where something moved it may try."""
+    torch.manual_seed(0)
+    loss = HeldBackgroundLoss(still=0.02, margin=0.01)
+    key = torch.rand(1, 3, 32, 32)
+    dragged = key.roll(3, -1)
+    assert loss(key, key, key) == 0
+    error = (dragged - key).abs().mean(1)
+    torch.testing.assert_close(loss(dragged, key, key), torch.relu(error - 0.01).mean())
+    # The truth differs everywhere from the key frame: no wall stood still, nothing to pay.
+    assert loss(dragged, key, 1 - key) == 0
+    # Left half still, right half moved: only the left half counts, a margin of 3 px (the 7x7 box) apart.
+    truth = key.clone()
+    truth[..., 16:] = 1 - truth[..., 16:]
+    half = loss(dragged, key, truth)
+    torch.testing.assert_close(half, torch.relu(error[..., :13] - 0.01).sum() / error.numel())
+    warped = dragged.clone().requires_grad_()
+    loss(warped, key, truth).backward()
+    assert warped.grad is not None
+    assert (warped.grad[..., 16:] == 0).all()
+    assert (warped.grad[..., :13] != 0).any()
+    with pytest.raises(ValueError, match="still: got 0"):
+        HeldBackgroundLoss(still=0)
 
 
 def test_mirrored_pairs_swap_sides() -> None:
@@ -123,42 +223,6 @@ def test_mirrored_pairs_swap_sides() -> None:
     torch.testing.assert_close(once[0][0, 0], points[0, 1] * torch.tensor([-1.0, 1.0]))
 
 
-def test_pairs_come_from_one_clip() -> None:
-    cache = made_cache(64, clips=3)
-    sampler = PairSampler(cache, 64)
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        a, b = sampler.draw(rng)
-        assert a != b
-        assert cache.clip[a] == cache.clip[b]
-
-
-def test_worsened_key_frame_is_worse() -> None:
-    picture = np.ascontiguousarray(data.astronaut())
-    always = PatchConfig(shrunk=1.0, compressed=1.0)
-    worse = worsen(picture, np.random.default_rng(0), always)
-    assert worse.shape == picture.shape
-    assert 0.5 < np.abs(worse.astype(float) - picture).mean() < 20
-    never = PatchConfig(shrunk=0.0, compressed=0.0)
-    assert np.array_equal(worsen(picture, np.random.default_rng(0), never), picture)
-
-
-def test_device_that_is_not_there_is_named() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(ValueError, match="torch sees no GPU"):
-        pick_device("cuda")
-
-
 def test_batch_norm_only_in_the_detector() -> None:
     networks = FaceCodecNetworks(PRESETS["edge"])
     assert all(n.startswith("detector.") for n, m in networks.named_modules() if isinstance(m, nn.BatchNorm2d))
-
-
-@pytest.mark.realdata
-def test_cache_of_recorded_clips(tmp_path: Path, recorded_clips: list[Path]) -> None:
-    count = build(recorded_clips[0].parents[1], tmp_path, split="val", size_px=64, frames_per_clip=2)
-    cache = FrameCache.open(tmp_path)
-    assert len(cache.frames) == count == 2 * len(recorded_clips)
-    # Landmarks lie on the face, which stands near the middle of every clip.
-    assert np.abs(cache.landmarks[..., :2].mean(axis=1)).max() < 0.5
