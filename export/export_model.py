@@ -1,4 +1,7 @@
-"""Make a model folder: ``python -m export.export_model CHECKPOINT --tables FILE --out models/edge --pairs CLIP...``.
+"""Make a model folder: ``python -m export.export_model CHECKPOINT --tables FILE --out models/edge --clips CLIP...``.
+
+With ``--bitstream-of models/edge`` instead of ``--tables`` it is another decoder of that bitstream: detector and tables are
+that model's files, so the codec id is the same.
 
 Exports the four graphs, runs the parity gate on frames of the clips, and writes the manifest with every file's hash.
 The checkpoint itself goes beside them as ``weights.safetensors``, to train on from.
@@ -19,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from adasr_core.bitstream.tables import MotionTables
-from adasr_core.bundle import write_manifest
+from adasr_core.bundle import open_bundle, write_manifest
 from adasr_core.networks import FaceCodecNetworks
 from adasr_core.networks.cost import model_cost
 from export.onnx_graphs import OPSET, export_graphs, graphs
@@ -43,9 +46,20 @@ def frame_pairs(clips: list[Path], size_px: int, per_clip: int = 2) -> list[tupl
     return pairs
 
 
+def check_same_detector(networks: FaceCodecNetworks, model: Path) -> None:
+    """Raises ValueError when `networks` have another detector than the weights of the model folder `model`."""
+    theirs = FaceCodecNetworks.load(model / WEIGHTS)[0].detector.state_dict()
+    mine = networks.detector.state_dict()
+    if mine.keys() != theirs.keys() or not all(torch.equal(mine[name], theirs[name]) for name in mine):
+        raise ValueError(
+            f"detector: got other weights than {model / WEIGHTS} has; a decoder of its bitstream is trained with "
+            f"--start-from or --detector {model / WEIGHTS}"
+        )
+
+
 def export_model(
     checkpoint: Path,
-    tables: Path,
+    tables: Path | None,
     out: Path,
     clips: list[Path],
     *,
@@ -53,8 +67,11 @@ def export_model(
     version: str,
     training: dict[str, object],
     quality: dict[str, object],
+    bitstream_of: Path | None = None,
 ) -> list[ParityRow]:
     """Export `checkpoint` into `out`, whole or not at all; returns the parity table.
+
+    `bitstream_of`: a model folder whose detector and tables are taken over; `tables` is None then.
 
     Raises:
         ParityError: a graph does not compute what torch computes.
@@ -62,11 +79,20 @@ def export_model(
     """
     networks, _ = FaceCodecNetworks.load(checkpoint)
     config = networks.config
+    if (tables is None) == (bitstream_of is None):
+        raise ValueError("tables and bitstream_of: expected one of the two")
+    if bitstream_of is not None:
+        check_same_detector(networks, bitstream_of)
+        tables = open_bundle(bitstream_of).path("tables")
+    assert tables is not None
     MotionTables.load(tables)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as made:
         folder = Path(made)
         export_graphs(networks, folder)
+        if bitstream_of is not None:
+            # The same weights, but only the same bytes have the same hash.
+            shutil.copyfile(open_bundle(bitstream_of).path("detector"), folder / "detector.onnx")
         rows = check_parity(networks, folder, frame_pairs(clips, config.frame_px))
         shutil.copyfile(tables, folder / "tables.safetensors")
         shutil.copyfile(checkpoint, folder / WEIGHTS)
@@ -122,7 +148,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--tables", type=Path, required=True)
+    bitstream = parser.add_mutually_exclusive_group(required=True)
+    bitstream.add_argument("--tables", type=Path, help="tables of a new bitstream (adasr train tables)")
+    bitstream.add_argument("--bitstream-of", type=Path, metavar="MODEL", help="model folder whose bitstream it decodes")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="square clips for the parity gate")
     parser.add_argument("--name", default="edge")
@@ -139,6 +167,7 @@ def main() -> None:
         version=options.version,
         training=json.loads(options.training.read_text()) if options.training else {},
         quality=json.loads(options.quality.read_text()) if options.quality else {},
+        bitstream_of=options.bitstream_of,
     )
     for row in rows:
         print(f"{row.graph:10s} {row.output:12s} {row.engine:14s} {row.difference:10.3g} limit {row.limit:g}")

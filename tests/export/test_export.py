@@ -1,8 +1,10 @@
 """Export: operators, parity, and a whole model folder made from fresh weights."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -12,10 +14,12 @@ from skimage import data
 
 from adasr.sample import sample_clip_path
 from adasr_core.bundle import ModelBundle, open_bundle
+from adasr_core.engines import FaceModel
 from adasr_core.networks import PRESETS, FaceCodecNetworks
 from export.export_model import WEIGHTS, export_model, frame_pairs
 from export.onnx_graphs import OPSET, check_operators, export_graphs
 from export.parity import Image, ParityError, check_parity
+from training.widen import widen
 
 GRAPHS = ("detector", "encoder", "motion", "generator")
 
@@ -119,4 +123,56 @@ def test_failed_export_leaves_nothing(fresh: tuple[FaceCodecNetworks, Path], tmp
             tmp_path / "c.safetensors", tmp_path / "not-tables.safetensors", tmp_path / "out", [sample_clip_path()],
             name="mine", version="0.0.1", training={}, quality={},
         )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_larger_decoder_keeps_the_bitstream(tmp_path: Path) -> None:
+    edge = open_bundle("edge")
+    small = FaceCodecNetworks.load(edge.folder / WEIGHTS)[0]
+    config = dataclasses.replace(PRESETS["edge"], name="wider", feature_channels=56)
+    checkpoint, out = tmp_path / "wider.safetensors", tmp_path / "wider"
+    widen(small, config).save(checkpoint)
+    export_model(
+        checkpoint,
+        None,
+        out,
+        [sample_clip_path()],
+        name="wider",
+        version="0.0.1",
+        training={},
+        quality={},
+        bitstream_of=edge.folder,
+    )
+    made = open_bundle(out)
+    assert made.codec_id == edge.codec_id
+    assert made.manifest.name == "wider"
+    # Both rebuild the same packets, and these two alike: the larger one has learnt nothing yet.
+    frames = frame_pairs([sample_clip_path()], 512, per_clip=1)[0]
+    rebuilt = []
+    for bundle in (edge, made):
+        model = FaceModel.load(bundle, engine="onnxruntime")
+        first, second = (
+            model.detect(np.asarray(cv2.resize(f, (256, 256), interpolation=cv2.INTER_AREA), np.uint8)) for f in frames
+        )
+        rebuilt.append(model.rebuild(model.encode(frames[0]), first.parameters, second.parameters).astype(int))
+    assert np.abs(rebuilt[0] - rebuilt[1]).max() <= 2
+
+
+def test_another_detector_is_not_the_same_bitstream(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "other.safetensors"
+    torch.manual_seed(5)
+    FaceCodecNetworks(PRESETS["edge"]).save(checkpoint)
+    with pytest.raises(ValueError, match="detector: got other weights"):
+        export_model(
+            checkpoint,
+            None,
+            tmp_path / "out",
+            [sample_clip_path()],
+            name="other",
+            version="0.0.1",
+            training={},
+            quality={},
+            bitstream_of=open_bundle("edge").folder,
+        )
     assert not (tmp_path / "out").exists()
