@@ -1,7 +1,7 @@
 """Make a model folder: ``python -m export.export_model CHECKPOINT --tables FILE --out models/edge --clips CLIP...``.
 
-With ``--bitstream-of models/edge`` instead of ``--tables`` it is another decoder of that bitstream: detector and tables are
-that model's files, so the codec id is the same.
+With ``--bitstream-of models/edge`` instead of ``--tables`` it is another decoder of that bitstream: detector and
+tables are that model's files, so the codec id is the same.
 
 Exports the four graphs, runs the parity gate on frames of the clips, and writes the manifest with every file's hash.
 The checkpoint itself goes beside them as ``weights.safetensors``, to train on from.
