@@ -42,7 +42,7 @@ def evaluation_report(
         "references": options.references,
         "picture_quality": options.picture_quality,
         "motion_quality": options.motion_quality,
-        "corrections": options.corrections,
+        "effort": options.effort,
         "scored": "rebuilt frames before H.264, first frame of each clip left out",
         "stride_similarity": strides.similarity,
         "stride_ssimulacra2": strides.ssimulacra2,

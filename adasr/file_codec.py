@@ -16,7 +16,7 @@ from adasr.clip_analysis import AnalysedClip, analyse_clip
 from adasr.colour import RgbImage
 from adasr.partial_file import check_distinct, check_writable, partial_file
 from adasr.progress import ProgressReport, no_progress
-from adasr.reference_trial import FrameChoice, RebuildTrial, Reference
+from adasr.reference_trial import MAX_EFFORT, FrameChoice, RebuildTrial, Reference
 from adasr.video_file import open_video
 from adasr.video_writer import check_audio, write_mp4
 from adasr_core.adapter import Adapter
@@ -37,7 +37,6 @@ from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName, FaceModel, ReferenceFeatures
 from adasr_core.engines.face_model import PARTS, Part
 from adasr_core.geometry import MotionParameters
-from sender.motion_correction import KERNELS
 from sender.tracker import CropMode
 
 DECODER_PARTS: tuple[Part, ...] = ("encoder", "motion", "generator")
@@ -68,8 +67,8 @@ class EncodeOptions:
     """Candidates tried on each target, the nearest in keypoints."""
     rebuilds_per_frame: int = 4
     """Key frames tried for a frame, the nearest in keypoints."""
-    corrections: int = 4
-    """Rounds in which a frame's motion is corrected by what the rebuild shows, 0 (send what was detected) to 4."""
+    effort: int = MAX_EFFORT
+    """How a frame's motion is found: 0 detected, 1 corrected by what the rebuild shows, 2 fitted to it as well."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -81,7 +80,7 @@ class EncodeOptions:
             "targets": (1, 1000),
             "candidates_per_target": (1, 1000),
             "rebuilds_per_frame": (1, REFERENCE_SLOTS),
-            "corrections": (0, len(KERNELS)),
+            "effort": (0, MAX_EFFORT),
         }
         for name, (lowest, highest) in bounds.items():
             value = getattr(self, name)
@@ -150,9 +149,7 @@ def encode_file(
             tries=options.candidates_per_target,
             progress=progress,
         )
-    choices = trial.assign(
-        references, rebuilds=options.rebuilds_per_frame, corrections=options.corrections, progress=progress
-    )
+    choices = trial.assign(references, rebuilds=options.rebuilds_per_frame, effort=options.effort, progress=progress)
     header = AkcHeader(
         codec_id=bundle.codec_id,
         model=bundle.manifest.name,

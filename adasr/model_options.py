@@ -14,17 +14,17 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_coding_options(parser: argparse.ArgumentParser) -> None:
-    """Declare --quality, --motion-quality and --corrections: how finely, and with how much work, a clip is coded."""
+    """Declare --quality, --motion-quality and --effort: how finely, and with how much work, a clip is coded."""
     parser.add_argument("--quality", type=int, default=60, help="picture quality of the key frames, 1 to 100 (60)")
     parser.add_argument(
         "--motion-quality", type=int, default=2, metavar="Q", help="step of the motion, 0 (finest) to 15 (2)"
     )
     parser.add_argument(
-        "--corrections",
+        "--effort",
         type=int,
-        default=4,
+        default=2,
         metavar="N",
-        help="rounds that correct a frame's motion by what its rebuild shows, 0 (fast) to 4 (4)",
+        help="how a frame's motion is found: 0 detected (fast), 1 corrected by its rebuild, 2 fitted to it (default)",
     )
 
 

@@ -9,7 +9,8 @@ from adasr_core.geometry import FACE_KEYPOINTS, MotionParameters
 from adasr_core.landmarks import hull_mask
 from adasr_core.picture_quality import psnr_db
 
-_FACE_SHARE = 0.75
+FACE_SHARE = 0.8
+"""How much of the score is the face's."""
 
 
 class PictureScore(NamedTuple):
@@ -29,4 +30,4 @@ def score_picture(
 ) -> PictureScore:
     """Weighted mean of the PSNR of the whole picture and of the face alone; a call is about the face."""
     whole_db = psnr_db(source, rebuilt)
-    return PictureScore((1 - _FACE_SHARE) * whole_db + _FACE_SHARE * psnr_db(source, rebuilt, mask), whole_db)
+    return PictureScore((1 - FACE_SHARE) * whole_db + FACE_SHARE * psnr_db(source, rebuilt, mask), whole_db)

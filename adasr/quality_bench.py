@@ -81,7 +81,7 @@ def quality_report(
         "references": options.references,
         "picture_quality": options.picture_quality,
         "motion_quality": options.motion_quality,
-        "corrections": options.corrections,
+        "effort": options.effort,
         "clips": [result.to_json() for result in results],
         "mean": mean_quality([result.quality for result in results]),
     }

@@ -12,14 +12,18 @@ import numpy.typing as npt
 
 from adasr.clip_analysis import AnalysedClip
 from adasr.colour import RgbImage
-from adasr.picture_score import PictureScore, face_mask, score_picture
+from adasr.picture_score import FACE_SHARE, PictureScore, face_mask, score_picture
 from adasr.progress import ProgressReport
 from adasr.reference_choice import choose_references, nearest_references, spread_numbers
 from adasr_core.bitstream import MotionCodec, decode_picture, encode_picture
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 from adasr_core.picture_quality import psnr_db
-from sender.motion_correction import KERNELS, MotionCorrector, Rebuild
+from sender.motion_correction import MotionCorrector, Rebuild
+from sender.motion_fit import FitReference, MotionFit
+
+MAX_EFFORT = 2
+"""See `RebuildTrial.assign`."""
 
 # Another reference changes the look of the whole picture a little; a gain below this is not worth the flicker.
 _SWITCH_GAIN_DB = 0.1
@@ -97,16 +101,22 @@ class RebuildTrial:
         return [made[index] for index in choose_references(filled, count)]
 
     def assign(
-        self, references: Sequence[Reference], *, rebuilds: int, corrections: int, progress: ProgressReport
+        self, references: Sequence[Reference], *, rebuilds: int, effort: int, progress: ProgressReport
     ) -> list[FrameChoice]:
-        """For every frame the reference that rebuilds it best, and its motion corrected by what the rebuild shows.
+        """For every frame the reference that rebuilds it best, and its motion as the rebuild wants it.
 
-        Every frame is tried with the `rebuilds` references nearest in keypoints; the winner's motion is corrected by
-        `corrections` further rebuilds (`sender.motion_correction`), 0 for what the detector said.
+        Every frame is tried with the `rebuilds` references nearest in keypoints. With `effort` 0 the winner's motion
+        stays as the detector found it; with 1 it is corrected by two more rebuilds (`sender.motion_correction`); with
+        2 it is then fitted (`sender.motion_fit`).
         """
         features = [self._features(reference) for reference in references]
         parameters = [reference.parameters for reference in references]
-        corrector = MotionCorrector(KERNELS[:corrections])
+        fitted = [
+            FitReference(held, reference.parameters, decode_picture(reference.picture_data, self._clip.frame_px))
+            for held, reference in zip(features, references, strict=True)
+        ]
+        corrector = MotionCorrector()
+        fit = MotionFit(self._model, self._codec, self._motion_quality, FACE_SHARE)
         choices: list[FrameChoice] = []
         for number, picture in self._clip.pictures():
             frame = self._clip.frames[number]
@@ -129,8 +139,10 @@ class RebuildTrial:
                 best = current
             chosen = tried[best]
             # Without a face there is nothing that the keypoints could follow.
-            if frame.face_found:
+            if frame.face_found and effort >= 1:
                 chosen = corrector.correct(picture, chosen, partial(rebuild, best))
+            if frame.face_found and effort >= 2:
+                chosen = fit.fit(picture, mask, fitted[best], chosen, partial(rebuild, best))
             choices.append(FrameChoice(best, chosen.parameters, psnr_db(picture, chosen.picture)))
             progress("choosing per frame", number + 1, len(self._clip.frames))
         return choices

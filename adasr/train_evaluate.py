@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         references=args.references,
         picture_quality=args.quality,
         motion_quality=args.motion_quality,
-        corrections=args.corrections,
+        effort=args.effort,
         crop=CropMode.FULL,
         keep_audio=False,
     )

@@ -22,8 +22,8 @@ from adasr_core.geometry import FACE_KEYPOINTS, MotionParameters
 
 Image = npt.NDArray[np.uint8]
 
-KERNELS = (0.05, 0.05, 0.03, 0.03)
-"""Surroundings that four iterations look at: first a feature of the face, then half of one."""
+KERNELS = (0.05, 0.03)
+"""Surroundings that each iteration looks at: first a feature of the face, then half of one."""
 
 COMPARED_PX = 256
 """Side of the pictures between which the flow is found."""

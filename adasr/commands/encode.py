@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         references=1 if args.single_key_frame else args.references,
         picture_quality=args.quality,
         motion_quality=args.motion_quality,
-        corrections=args.corrections,
+        effort=args.effort,
         crop=crop,
         keep_audio=not args.no_audio,
     )

@@ -106,6 +106,30 @@ class MotionCodec:
         """
         return self._rebuild(self._levels(driving, reference, quality), reference, quality)
 
+    def transform(self, driving: MotionParameters, reference: MotionParameters) -> npt.NDArray[np.float64]:
+        """Transform coefficients of a frame against a reference, before quantisation: float64 [M].
+
+        Raises:
+            ValueError: shape or values out of range, as `encode`.
+        """
+        self._check(driving, "driving")
+        self._check(reference, "reference")
+        points = driving.keypoints.astype(np.float64) - reference.keypoints
+        jacobians = driving.jacobians.astype(np.float64) @ _inverse(reference.jacobians) - np.eye(2)
+        difference = np.concatenate((points.reshape(-1), jacobians.reshape(-1)))
+        coefficients: npt.NDArray[np.float64] = self._basis @ (difference - self._mean)
+        return coefficients
+
+    def inverse_transform(self, coefficients: npt.NDArray[np.float64], reference: MotionParameters) -> MotionParameters:
+        """Parameters of a frame from its transform coefficients [M], clamped to the limits of `geometry`."""
+        difference = self._mean + self._synthesis @ coefficients
+        points = difference[: 2 * self.keypoints].reshape(-1, 2)
+        jacobians = difference[2 * self.keypoints :].reshape(-1, 2, 2)
+        return MotionParameters.create(
+            np.clip(reference.keypoints + points, -KEYPOINT_LIMIT, KEYPOINT_LIMIT),
+            np.clip((np.eye(2) + jacobians) @ reference.jacobians, -JACOBIAN_LIMIT, JACOBIAN_LIMIT),
+        )
+
     def encode_reference(self, parameters: MotionParameters) -> bytes:
         """Code a reference's own parameters, at most 4096 bytes. Both ends go on with `decode_reference` of it.
 
@@ -134,24 +158,12 @@ class MotionCodec:
 
     def _levels(self, driving: MotionParameters, reference: MotionParameters, quality: int) -> npt.NDArray[np.int64]:
         """Quantised transform coefficients, int64 [M]."""
-        self._check(driving, "driving")
-        self._check(reference, "reference")
         _check_quality(quality)
-        points = driving.keypoints.astype(np.float64) - reference.keypoints
-        jacobians = driving.jacobians.astype(np.float64) @ _inverse(reference.jacobians) - np.eye(2)
-        difference = np.concatenate((points.reshape(-1), jacobians.reshape(-1)))
-        coefficients = self._basis @ (difference - self._mean)
-        return _to_levels(coefficients / self._steps[quality], self._tables.radius)
+        return _to_levels(self.transform(driving, reference) / self._steps[quality], self._tables.radius)
 
     def _rebuild(self, levels: npt.NDArray[np.int64], reference: MotionParameters, quality: int) -> MotionParameters:
         """Driving parameters from quantised coefficients."""
-        difference = self._mean + self._synthesis @ (levels * self._steps[quality])
-        points = difference[: 2 * self.keypoints].reshape(-1, 2)
-        jacobians = difference[2 * self.keypoints :].reshape(-1, 2, 2)
-        return MotionParameters.create(
-            np.clip(reference.keypoints + points, -KEYPOINT_LIMIT, KEYPOINT_LIMIT),
-            np.clip((np.eye(2) + jacobians) @ reference.jacobians, -JACOBIAN_LIMIT, JACOBIAN_LIMIT),
-        )
+        return self.inverse_transform(levels * self._steps[quality], reference)
 
     def _check(self, parameters: MotionParameters, name: str) -> None:
         expected = (self.keypoints, 2)

@@ -126,15 +126,7 @@ class FaceModel:
 
         `reference` are the parameters of the key frame that `features` came from, as its packet carried them.
         """
-        field = self._runner("motion").run(
-            {
-                "context": features.context,
-                "keypoints_reference": reference.keypoints[None],
-                "jacobians_reference": reference.jacobians[None],
-                "keypoints_driving": driving.keypoints[None],
-                "jacobians_driving": driving.jacobians[None],
-            }
-        )
+        field = self._field(features, reference, driving)
         out = self._runner("generator").run(
             {
                 "picture": features.picture,
@@ -146,6 +138,25 @@ class FaceModel:
         )
         frame: Image = out["frame"][0]
         return frame
+
+    def flow(self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters) -> Array:
+        """Where `rebuild` takes each pixel from, minus where it is: float32 [2, 64, 64], x and y in [-1, 1] units."""
+        # The engine may use the memory again for the next frame.
+        flow: Array = self._field(features, reference, driving)["flow"][0].copy()
+        return flow
+
+    def _field(
+        self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters
+    ) -> dict[str, Array]:
+        return self._runner("motion").run(
+            {
+                "context": features.context,
+                "keypoints_reference": reference.keypoints[None],
+                "jacobians_reference": reference.jacobians[None],
+                "keypoints_driving": driving.keypoints[None],
+                "jacobians_driving": driving.jacobians[None],
+            }
+        )
 
     def _runner(self, part: Part) -> GraphRunner:
         if part not in self._runners:

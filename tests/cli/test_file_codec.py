@@ -81,7 +81,7 @@ def test_corrected_motion_rebuilds_better(
     tmp_path: Path, portrait: Path, portrait_akc: Path, portrait_pictures: list[Picture], bundle: ModelBundle
 ) -> None:
     plain, one, corrected = tmp_path / "plain.akc", tmp_path / "one.mp4", tmp_path / "corrected.mp4"
-    encode_file(portrait, plain, bundle, EncodeOptions(references=1, corrections=0))
+    encode_file(portrait, plain, bundle, EncodeOptions(references=1, effort=0))
     decode_file(plain, one, bundle)
     decode_file(portrait_akc, corrected, bundle)
     before = mean_psnr(portrait_pictures, list(open_video(one).frames()))
@@ -180,7 +180,7 @@ def test_a_file_of_another_model_is_refused_with_both_names(
         ("picture_quality", 0),
         ("motion_quality", 16),
         ("targets", 0),
-        ("corrections", 5),
+        ("effort", 3),
     ],
 )
 def test_options_out_of_range(field: str, value: int) -> None:

@@ -109,6 +109,6 @@ def test_the_first_rebuild_stays_when_nothing_is_better(grid_points: npt.NDArray
         return Rebuild(parameters, source, 10.0)
 
     first = Rebuild(parameters_at(grid_points), source, 30.0)
-    assert MotionCorrector((0.05, 0.03)).correct(source, first, worse) is first
+    assert MotionCorrector().correct(source, first, worse) is first
     assert len(calls) == 2
     assert MotionCorrector(()).correct(source, first, worse) is first
