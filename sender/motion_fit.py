@@ -32,7 +32,7 @@ FIT_PX = 128
 PROBE = 4e-3
 """Change of a coefficient by which its effect on the flow is measured, [-1, 1] units."""
 
-NEAR = 0.015
+NEAR = 0.03
 """Root mean square distance of keypoints, [-1, 1] units, within which measured effects are used again."""
 
 _DAMPING = 1e-2
@@ -96,8 +96,10 @@ class MotionFit:
             cv2.resize(mask.astype(np.float32), (FIT_PX, FIT_PX), interpolation=cv2.INTER_AREA),
         )
         damping = _DAMPING
+        effects = self._effects(reference, coefficients)
         for _ in range(_STEPS):
-            hessian, slope = self._normal_equations(wanted, np.asarray(face), reference, coefficients, best.picture)
+            flow = self._flow(reference, self._codec.inverse_transform(coefficients, reference.parameters))
+            hessian, slope = self._normal_equations(wanted, np.asarray(face), reference, flow, effects, best.picture)
             diagonal = np.diag(hessian)
             step = np.linalg.solve(hessian + damping * np.diag(diagonal + 0.1 * diagonal.mean()), slope)
             tried = rebuild(self._codec.inverse_transform(coefficients + step, reference.parameters))
@@ -109,12 +111,10 @@ class MotionFit:
         return best
 
     def _normal_equations(
-        self, wanted: Floats, face: Floats, reference: FitReference, coefficients: npt.NDArray[np.float64], made: Image
+        self, wanted: Floats, face: Floats, reference: FitReference, flow: Floats, effects: Effects, made: Image
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Hessian [M, M] and right side [M] of the linearised least squares problem."""
-        at = self._codec.inverse_transform(coefficients, reference.parameters)
-        flow = self._flow(reference, at)
-        change = self._effects(reference, at, coefficients, flow).change
+        change = effects.change
         columns, rows = (((axis + flow[..., c] + 1) * FIT_PX - 1) / 2 for c, axis in enumerate((self._x, self._y)))
         across, down = (
             cv2.remap(g, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, 3)
@@ -138,13 +138,13 @@ class MotionFit:
         part = self._face_share * face / area / (float((squared * face).sum()) / area + 1)
         return np.asarray(whole + part, np.float32)
 
-    def _effects(
-        self, reference: FitReference, at: MotionParameters, coefficients: npt.NDArray[np.float64], flow: Floats
-    ) -> Effects:
+    def _effects(self, reference: FitReference, coefficients: npt.NDArray[np.float64]) -> Effects:
         """dT/dc, measured here or near here."""
+        at = self._codec.inverse_transform(coefficients, reference.parameters)
         known = reference.effects
         if known is not None and known.parameters.distance(at) < NEAR:
             return known
+        flow = self._flow(reference, at)
         change = np.empty((len(coefficients), FIT_PX * FIT_PX, 2), np.float32)
         for number in range(len(coefficients)):
             probed = coefficients.copy()
