@@ -47,7 +47,7 @@ def test_encode_chooses_by_the_adapted_rebuild(
 ) -> None:
     clip = tmp_path / "clip.mp4"
     write_clip(clip, portrait_pictures[:8])
-    options = EncodeOptions(references=2, candidates=2, targets=2, rebuilds_per_frame=1)
+    options = EncodeOptions(references=2, effort=0, candidates=2, targets=2, rebuilds_per_frame=1)
     found = [
         encode_file(clip, tmp_path / "coded.akc", bundle, options, adapter=chosen).estimated_psnr_db
         for chosen in (None, adapter)

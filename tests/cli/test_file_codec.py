@@ -66,7 +66,7 @@ def test_a_bank_of_references_is_better_than_one(
 ) -> None:
     one, many, akc = tmp_path / "one.mp4", tmp_path / "many.mp4", tmp_path / "many.akc"
     decode_file(portrait_akc, one, bundle)
-    result = encode_file(portrait, akc, bundle, EncodeOptions(references=4, candidates=10, targets=10))
+    result = encode_file(portrait, akc, bundle, EncodeOptions(references=4, effort=0, candidates=10, targets=10))
     assert result.mode is CropMode.FULL
     assert result.chosen[0] == 0
     assert result.chosen == tuple(sorted(set(result.chosen)))
@@ -103,7 +103,7 @@ def test_a_face_in_a_wide_clip_is_cropped(
 ) -> None:
     clip, akc, video = tmp_path / "wide.mp4", tmp_path / "wide.akc", tmp_path / "out.mp4"
     write_clip(clip, [on_canvas(picture) for picture in portrait_pictures[:8]], rate=10)
-    result = encode_file(clip, akc, bundle, EncodeOptions(references=1))
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=1, effort=0))
     assert result.mode is CropMode.FACE
     assert result.frames_without_face <= 2
     decode_file(akc, video, bundle)
@@ -119,7 +119,7 @@ def test_frames_before_the_face_and_uneven_times_are_kept(
     blank = np.full((512, 512, 3), 128, np.uint8)
     times = [0, 4000, 4100, 9000, 30_000, 31_000]
     write_clip(clip, [blank, blank, *portrait_pictures[:4]], times=times)
-    result = encode_file(clip, akc, bundle, EncodeOptions(references=2, candidates=3, targets=3))
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=2, effort=0, candidates=3, targets=3))
     assert result.frames_without_face == 2
     assert result.chosen[0] == 2
     decode_file(akc, video, bundle)
@@ -131,7 +131,7 @@ def test_small_square_clip_is_enlarged(tmp_path: Path, portrait_pictures: list[P
     small = [np.asarray(cv2.resize(picture, (255, 255), interpolation=cv2.INTER_AREA), np.uint8)
              for picture in portrait_pictures[:3]]  # fmt: skip
     write_clip(clip, small, codec="ffv1", pixel_format="yuv444p")
-    result = encode_file(clip, akc, bundle, EncodeOptions(references=1))
+    result = encode_file(clip, akc, bundle, EncodeOptions(references=1, effort=0))
     assert result.mode is CropMode.FULL
     assert result.summary.frame_px == 512
 
@@ -141,7 +141,7 @@ def test_onnxruntime_writes_and_reads_the_same_form(
 ) -> None:
     clip, akc = tmp_path / "clip.mp4", tmp_path / "clip.akc"
     write_clip(clip, portrait_pictures[:4])
-    encode_file(clip, akc, bundle, EncodeOptions(references=1), engine="onnxruntime")
+    encode_file(clip, akc, bundle, EncodeOptions(references=1, effort=0), engine="onnxruntime")
     decode_file(akc, tmp_path / "a.mp4", bundle, engine="openvino")
     decode_file(akc, tmp_path / "b.mp4", bundle, engine="onnxruntime")
     pairs = zip(open_video(tmp_path / "a.mp4").frames(), open_video(tmp_path / "b.mp4").frames(), strict=True)

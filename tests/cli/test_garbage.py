@@ -167,7 +167,9 @@ def test_sound_that_mp4_cannot_carry(
     path = tmp_path / "clip.mkv"
     write_clip(path, portrait_pictures[:3], audio_codec="pcm_s16le")
     assert "pcm_s16le" in refused(capsys, tmp_path, "encode", path, tmp_path / "out.akc")
-    assert main(["encode", str(path), str(tmp_path / "out.akc"), "--no-audio", "--single-key-frame"]) == 0
+    assert (
+        main(["encode", str(path), str(tmp_path / "out.akc"), "--no-audio", "--single-key-frame", "--effort", "0"]) == 0
+    )
 
 
 def test_in_a_process_of_its_own(tmp_path: Path, portrait_akc: Path) -> None:
@@ -189,7 +191,7 @@ def test_commands_print_their_figures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait: Path, portrait_akc: Path
 ) -> None:
     akc, video, figures = tmp_path / "out.akc", tmp_path / "out.mp4", tmp_path / "out.json"
-    assert main(["encode", str(portrait), str(akc), "--single-key-frame", "--json", str(figures)]) == 0
+    assert main(["encode", str(portrait), str(akc), "--single-key-frame", "--effort", "0", "--json", str(figures)]) == 0
     assert json.loads(figures.read_text())["reference_frames"] == [0]
     assert akc.read_bytes() == portrait_akc.read_bytes()
     text = capsys.readouterr().out
