@@ -191,7 +191,7 @@ def test_commands_print_their_figures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait: Path, portrait_akc: Path
 ) -> None:
     akc, video, figures = tmp_path / "out.akc", tmp_path / "out.mp4", tmp_path / "out.json"
-    assert main(["encode", str(portrait), str(akc), "--single-key-frame", "--effort", "0", "--json", str(figures)]) == 0
+    assert main(["encode", str(portrait), str(akc), "--single-key-frame", "--json", str(figures)]) == 0
     assert json.loads(figures.read_text())["reference_frames"] == [0]
     assert akc.read_bytes() == portrait_akc.read_bytes()
     text = capsys.readouterr().out
