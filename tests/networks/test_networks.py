@@ -66,8 +66,8 @@ def test_patch_equals_frame(edge: FaceCodecNetworks) -> None:
     with torch.no_grad():
         features, detail, _ = edge.encoder(picture)
         frame = edge.generator(picture, features, detail, flow, occlusion)
-        patch = rebuild_patches(edge, picture, flow, occlusion, [(128, 64)], 256)
-    expected = cut(frame.permute(0, 2, 3, 1), [(128, 64)], 256, 1).permute(0, 3, 1, 2)
+        patch = rebuild_patches(edge, picture, flow, occlusion, ((128, 64),), 256)
+    expected = cut(frame.permute(0, 2, 3, 1), ((128, 64),), 256, 1).permute(0, 3, 1, 2)
     inner = slice(96, 160)
     torch.testing.assert_close(patch[..., inner, inner], expected[..., inner, inner], atol=1e-4, rtol=0)
 
