@@ -2,9 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from adasr_core.engines.runner import EngineName
+
+if TYPE_CHECKING:
+    from adasr.file_codec import EncodeOptions
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +28,21 @@ def add_coding_options(parser: argparse.ArgumentParser) -> None:
         default=2,
         metavar="N",
         help="how a frame's motion is found: 0 detected (fast), 1 corrected by its rebuild, 2 fitted to it (default)",
+    )
+
+
+def measured_options(args: argparse.Namespace) -> "EncodeOptions":
+    """How a clip is coded to be measured: whole and without its sound, by --references and `add_coding_options`."""
+    from adasr.file_codec import EncodeOptions
+    from sender.tracker import CropMode
+
+    return EncodeOptions(
+        references=args.references,
+        picture_quality=args.quality,
+        motion_quality=args.motion_quality,
+        effort=args.effort,
+        crop=CropMode.FULL,
+        keep_audio=False,
     )
 
 

@@ -52,21 +52,13 @@ def run(args: argparse.Namespace) -> int:
     from adasr.evaluation import evaluate_clip
     from adasr.evaluation_measures import MetricNetworks, Strides
     from adasr.evaluation_report import evaluation_report, print_evaluation, write_worst
-    from adasr.file_codec import EncodeOptions
     from adasr.json_report import write_json_report
+    from adasr.model_options import measured_options
     from adasr.progress import progress_bars
     from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
-    from sender.tracker import CropMode
 
-    options = EncodeOptions(
-        references=args.references,
-        picture_quality=args.quality,
-        motion_quality=args.motion_quality,
-        effort=args.effort,
-        crop=CropMode.FULL,
-        keep_audio=False,
-    )
+    options = measured_options(args)
     strides = Strides(similarity=args.stride, ssimulacra2=args.stride_ssimulacra2)
     bundle = open_bundle(args.model)
     adapter = open_adapter(args.adapter, bundle)

@@ -54,22 +54,14 @@ def run(args: argparse.Namespace) -> int:
 
 def run_quality(args: argparse.Namespace) -> int:
     """Take clips through the codec."""
-    from adasr.file_codec import EncodeOptions
     from adasr.json_report import write_json_report
+    from adasr.model_options import measured_options
     from adasr.progress import progress_bars
     from adasr.quality_bench import measure_clip, print_quality, quality_report
     from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
-    from sender.tracker import CropMode
 
-    options = EncodeOptions(
-        references=args.references,
-        picture_quality=args.quality,
-        motion_quality=args.motion_quality,
-        effort=args.effort,
-        crop=CropMode.FULL,
-        keep_audio=False,
-    )
+    options = measured_options(args)
     bundle = open_bundle(args.model)
     adapter = open_adapter(args.adapter, bundle)
     results = []
