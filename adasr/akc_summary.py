@@ -28,7 +28,7 @@ class AkcSummary:
     @classmethod
     def of(cls, file: AkcFile) -> "AkcSummary":
         """Sum up a file that was read."""
-        motions = file.motions
+        ticks = file.pts_ticks
         rate = Fraction(*file.header.frame_rate)
         return cls(
             codec_id=file.header.codec_id,
@@ -36,7 +36,7 @@ class AkcSummary:
             frame_px=file.header.frame_px,
             frame_rate=rate,
             frames=file.header.frames,
-            duration_s=float(Fraction(motions[-1].pts_ticks - motions[0].pts_ticks, TICKS_PER_SECOND) + 1 / rate),
+            duration_s=float(Fraction(ticks[-1] - ticks[0], TICKS_PER_SECOND) + 1 / rate),
             references=len(file.references),
             sizes=file.sizes,
             audio_codec=file.audio.stream.codec_name if file.audio else None,

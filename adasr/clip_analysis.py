@@ -74,7 +74,9 @@ class AnalysedClip:
             )
 
 
-def analyse_clip(video: VideoFile, model: FaceModel, mode: CropMode | None, progress: ProgressReport) -> AnalysedClip:
+def analyse_clip(
+    video: VideoFile, model: FaceModel, mode: CropMode | None, progress: ProgressReport, *, steady: bool = True
+) -> AnalysedClip:
     """Track the face through a whole file.
 
     Args:
@@ -82,6 +84,7 @@ def analyse_clip(video: VideoFile, model: FaceModel, mode: CropMode | None, prog
         model: a model with its detector loaded.
         mode: what to code; None takes a square clip whose face is framed already whole, and crops any other.
         progress: told after every frame.
+        steady: detect every frame several times (see `adasr.steady_detection`); a call detects once.
 
     Raises:
         ValueError: `mode` is FULL and the clip is not square, or no frame shows a face.
@@ -103,7 +106,9 @@ def analyse_clip(video: VideoFile, model: FaceModel, mode: CropMode | None, prog
         face = None if skipped else tracker.locate(source.image, source.ticks / TICKS_PER_SECOND)
         missing = missing + 1 if face is None else 0
         if face is not None:
-            parameters = detect_steadily(model, face.picture, face.detection.parameters).clamped()
+            parameters = face.detection.parameters.clamped()
+            if steady:
+                parameters = detect_steadily(model, face.picture, parameters).clamped()
             frames.extend(AnalysedFrame(ticks, face.crop, parameters, False) for ticks in waiting)
             waiting.clear()
             frames.append(AnalysedFrame(source.ticks, face.crop, parameters, True))

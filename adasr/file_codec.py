@@ -6,6 +6,7 @@
     .akc --> references decoded once --> every frame rebuilt --> mp4
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,18 +22,24 @@ from adasr.video_file import open_video
 from adasr.video_writer import check_audio, write_mp4
 from adasr_core.adapter import Adapter
 from adasr_core.bitstream import (
+    MAX_MESSAGE_FRAMES,
     MAX_QUALITY,
+    PICTURE_AVIF,
     REFERENCE_SLOTS,
+    TICKS_PER_SECOND,
     AkcFile,
     AkcHeader,
     AkcWriter,
     AudioTrack,
     BitstreamError,
+    CodedFrame,
+    FrameToCode,
     MotionCodec,
-    MotionPacket,
     ReferencePacket,
     decode_picture,
 )
+from adasr_core.bitstream.message_head import MAX_INTERVAL_MS
+from adasr_core.bitstream.prediction import MAX_DISTANCE
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName, FaceModel, ReferenceFeatures
 from adasr_core.engines.face_model import PARTS, Part
@@ -54,7 +61,9 @@ class EncodeOptions:
     picture_quality: int = 60
     """AVIF quality of the key frames, 1 (small) to 100."""
     motion_quality: int = 2
-    """Quantiser index of the motion, 0 (finest) to 15. Below 4 nothing is gained that a rebuild shows."""
+    """Quantiser index of the motion, 0 (finest) to 15: finer than a call's, because the motion is fitted."""
+    frames_per_message: int = MAX_MESSAGE_FRAMES
+    """Frames coded together at most, 1 to 4: more is smaller."""
     crop: CropMode | None = None
     """The whole square, a crop that follows the face, or None: whole where the clip is framed already."""
     keep_audio: bool = True
@@ -76,6 +85,7 @@ class EncodeOptions:
             "references": (1, REFERENCE_SLOTS),
             "picture_quality": (1, 100),
             "motion_quality": (0, MAX_QUALITY),
+            "frames_per_message": (1, MAX_MESSAGE_FRAMES),
             "candidates": (1, 1000),
             "targets": (1, 1000),
             "candidates_per_target": (1, 1000),
@@ -159,17 +169,16 @@ def encode_file(
     )
     with partial_file(output) as temporary:
         with temporary.open("wb") as file, AkcWriter(file, header) as writer:
-            _write_video(writer, clip, references, choices, codec, options.motion_quality)
+            decoded = _write_video(writer, clip, references, choices, codec, options)
             if audio is not None:
                 _write_audio(writer, audio)
         summary = AkcSummary.of(open_akc(temporary))
-    scores = [choice.psnr_db for choice in choices]
     return EncodeResult(
         summary=summary,
         mode=clip.mode,
         frames_without_face=sum(not frame.face_found for frame in clip.frames),
         chosen=tuple(reference.number for reference in references),
-        estimated_psnr_db=sum(scores) / len(scores),
+        estimated_psnr_db=trial.measure(references, choices, decoded, progress),
     )
 
 
@@ -179,12 +188,17 @@ def _write_video(
     references: Sequence[Reference],
     choices: Sequence[FrameChoice],
     codec: MotionCodec,
-    quality: int,
-) -> None:
-    """Write every frame's motion, each reference just before the first frame that names it. Slot = index."""
+    options: EncodeOptions,
+) -> list[MotionParameters]:
+    """Write every frame's motion, each reference just before the first frame that names it. Slot = index.
+
+    Returns the parameters of every frame as they will be decoded.
+    """
     written: set[int] = set()
-    for number, (frame, choice) in enumerate(zip(clip.frames, choices, strict=True)):
-        slot = choice.reference
+    decoded: list[MotionParameters] = []
+    base: CodedFrame | None = None
+    for numbers in message_groups([frame.ticks for frame in clip.frames], choices, options.frames_per_message):
+        slot = choices[numbers[0]].reference
         reference = references[slot]
         if slot not in written:
             writer.write_reference(
@@ -198,15 +212,37 @@ def _write_video(
                 )
             )
             written.add(slot)
-        packet = MotionPacket(
+        message, coded = codec.encode_message(
+            [FrameToCode(_time_ms(clip.frames[number].ticks), choices[number].parameters) for number in numbers],
+            reference.parameters,
             slot=slot,
             generation=0,
-            sequence=number % 256,
-            time_ms=_time_ms(frame.ticks),
-            quality=quality,
-            body=codec.encode(choice.parameters, reference.parameters, quality),
+            sequence=numbers[-1] % 256,
+            quality=options.motion_quality,
+            base=base,
         )
-        writer.write_motion(packet, frame.ticks)
+        writer.write_motion(message, tuple(clip.frames[number].ticks for number in numbers))
+        base = coded[-1]
+        decoded.extend(frame.parameters for frame in coded)
+    return decoded
+
+
+def message_groups(ticks: Sequence[int], choices: Sequence[FrameChoice], most: int) -> Iterator[list[int]]:
+    """Numbers of the frames that go into one message: the same reference, at most `most`, near in time.
+
+    ticks: presentation times, 1/90000 s.
+    """
+    group: list[int] = []
+    for number, choice in enumerate(choices):
+        if group:
+            interval_ms = (_time_ms(ticks[number]) - _time_ms(ticks[number - 1])) % 65_536
+            apart = not 1 <= interval_ms <= MAX_INTERVAL_MS or ticks[number] - ticks[number - 1] > TICKS_PER_SECOND
+            if apart or len(group) == most or choice.reference != choices[group[0]].reference:
+                yield group
+                group = []
+        group.append(number)
+    if group:
+        yield group
 
 
 def _write_audio(writer: AkcWriter, audio: AudioTrack) -> None:
@@ -311,12 +347,19 @@ def rebuilt_frames(akc: AkcFile, model: FaceModel) -> Iterator[RebuiltFrame]:
     """
     codec = MotionCodec(model.bundle.tables(), model.keypoints)
     bank: dict[int, tuple[ReferenceFeatures, MotionParameters]] = {}
+    coded: deque[CodedFrame] = deque(maxlen=MAX_DISTANCE)
     for record in akc.records:
         if isinstance(record, ReferencePacket):
+            if record.picture_codec != PICTURE_AVIF or record.base is not None:
+                raise BitstreamError("akc reference: expected an AVIF picture and parameters of its own; update adasr")
             picture = decode_picture(record.picture, akc.header.frame_px)
             bank[record.slot] = model.encode(picture), codec.decode_reference(record.parameters)
             continue
-        packet = record.packet
-        features, reference = bank[packet.slot]
-        driving = codec.decode(packet.body, reference, packet.quality)
-        yield RebuiltFrame(model.rebuild(features, reference, driving), record.pts_ticks)
+        features, reference = bank[record.message.slot]
+        held = {frame.sequence: frame for frame in coded}
+        frames = codec.decode_message(record.message, reference, held.get)
+        if len(frames) != len(record.pts_ticks):
+            raise BitstreamError(f"akc motion record: got {len(frames)} frames, expected {len(record.pts_ticks)}")
+        coded.extend(frames)
+        for frame, ticks in zip(frames, record.pts_ticks, strict=True):
+            yield RebuiltFrame(model.rebuild(features, reference, frame.parameters), ticks)

@@ -47,13 +47,11 @@ class Reference:
 class FrameChoice:
     """What a frame is rebuilt from.
 
-    reference: index of a reference. parameters: what is sent, before quantisation. psnr_db: of the rebuild, whole
-    picture.
+    reference: index of a reference. parameters: what is sent, before quantisation.
     """
 
     reference: int
     parameters: MotionParameters
-    psnr_db: float
 
 
 class RebuildTrial:
@@ -142,10 +140,31 @@ class RebuildTrial:
             if frame.face_found and effort >= 1:
                 chosen = corrector.correct(picture, chosen, partial(rebuild, best))
             if frame.face_found and effort >= 2:
-                chosen = fit.fit(picture, mask, fitted[best], chosen, partial(rebuild, best))
-            choices.append(FrameChoice(best, chosen.parameters, psnr_db(picture, chosen.picture)))
+                before = choices[-1].parameters if choices else None
+                chosen = fit.fit(picture, mask, fitted[best], chosen, partial(rebuild, best), before)
+            choices.append(FrameChoice(best, chosen.parameters))
             progress("choosing per frame", number + 1, len(self._clip.frames))
         return choices
+
+    def measure(
+        self,
+        references: Sequence[Reference],
+        choices: Sequence[FrameChoice],
+        decoded: Sequence[MotionParameters],
+        progress: ProgressReport,
+    ) -> float:
+        """Mean PSNR of the whole picture over all frames, dB, rebuilt as the receiver will.
+
+        decoded: every frame's motion as it is coded, after quantisation.
+        """
+        features = [self._features(reference) for reference in references]
+        scores = []
+        for number, picture in self._clip.pictures():
+            slot = choices[number].reference
+            made = self._model.rebuild(features[slot], references[slot].parameters, decoded[number])
+            scores.append(psnr_db(picture, made))
+            progress("measuring", number + 1, len(self._clip.frames))
+        return sum(scores) / len(scores)
 
     def _rebuild(self, reference: Reference, features: ReferenceFeatures, driving: MotionParameters) -> RgbImage:
         """The picture that the receiver makes."""

@@ -23,6 +23,8 @@ _GRAPH, _INITIALIZER = 7, 5
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
 _FLOAT = 1
 _MAX_VARINT_BYTES = 10
+_MAX_DIMS = 8
+_MAX_VALUES = 1 << 40
 
 
 class GraphFormatError(ValueError):
@@ -99,6 +101,11 @@ def _tensor(model: bytes, start: int, end: int) -> tuple[str, _Span | None]:
             raw = (first, last)
     if data_type != _FLOAT or raw is None:
         return name, None
+    # An empty weight may still claim sizes that no array has: 0 x 2**62.
+    if len(shape) > _MAX_DIMS or prod(max(size, 1) for size in shape) > _MAX_VALUES:
+        raise GraphFormatError(
+            f"weight {name[:40]!r}: its shape is absurd ({len(shape)} sizes); install the model again"
+        )
     if raw[1] - raw[0] != 4 * prod(shape):
         raise GraphFormatError(f"weight {name!r}: {raw[1] - raw[0]} bytes for shape {shape}; install the model again")
     return name, _Span(*raw, tuple(shape))

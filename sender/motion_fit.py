@@ -2,15 +2,17 @@
 
     made(z) = W(T_c(z)),  W the key frame, T_c the motion field of coefficients c
     r(z) = source(z) - made(z),  dmade/dc_i (z) = grad W(T_c(z)) . dT_c/dc_i (z)
-    minimise  sum_z w(z) |r(z) - sum_i dmade/dc_i (z) d_i|^2 + damping  over d, then c <- c + d
+    minimise  sum_z w(z) |r(z) - sum_i dmade/dc_i (z) d_i|^2 + m bits(c + d - c') + damping  over d, then c <- c + d
 
-It searches only what a packet can say, Jacobians included, and counts errors as the encoder's score does: the face
-apart from the whole picture. dT/dc comes from running the motion field with every coefficient changed a little; that is
-48 runs, so it is kept while the motion stays near. Levenberg and Marquardt's damping; pictures at 128x128.
+c' is the motion of the frame before: what hardly shows is left as it was, which is what costs least to send and looks
+calmest. It searches only what a packet can say, Jacobians included, and counts errors as the encoder's score does: the
+face apart from the whole picture. dT/dc comes from running the motion field with every coefficient changed a little;
+that is 48 runs, so it is kept while the motion stays near. Levenberg and Marquardt's damping; pictures at 128x128.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from adasr_core.bitstream import MotionCodec
+from adasr_core.bitstream import DEFAULT_QUALITY, MotionCodec
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 from sender.motion_correction import Rebuild
@@ -29,12 +31,17 @@ Floats = npt.NDArray[np.float32]
 FIT_PX = 128
 """Side of the pictures that are compared."""
 
-PROBE = 4e-3
-"""Change of a coefficient by which its effect on the flow is measured, [-1, 1] units."""
+PROBE = 0.7
+"""Change of a coefficient by which its effect on the flow is measured, finest quantiser steps."""
 
 NEAR = 0.03
 """Root mean square distance of keypoints, [-1, 1] units, within which measured effects are used again."""
 
+BIT_DB = 0.0025
+"""m: what a bit is worth in decibels of the picture's score. A uniform quantiser of the ordinary step pays so much."""
+
+_DB_OF_SHARE = 10 / math.log(10)
+_ORDINARY_STEPS = 2.0 ** (DEFAULT_QUALITY / 4)
 _DAMPING = 1e-2
 _STEPS = 3
 _BLUR_PX = 0.7
@@ -68,6 +75,7 @@ class MotionFit:
     def __init__(self, model: FaceModel, codec: MotionCodec, quality: int, face_share: float) -> None:
         """`quality`: the motion's quantiser index. `face_share`: how much of the score the face is, 0 to 1."""
         self._model, self._codec, self._quality, self._face_share = model, codec, quality, face_share
+        self._scale = codec.steps * _ORDINARY_STEPS
         axis = ((np.arange(FIT_PX) * 2 + 1) / FIT_PX - 1).astype(np.float32)
         self._x, self._y = np.meshgrid(axis, axis)
 
@@ -78,6 +86,7 @@ class MotionFit:
         reference: FitReference,
         first: Rebuild,
         rebuild: Callable[[MotionParameters], Rebuild],
+        before: MotionParameters | None = None,
     ) -> Rebuild:
         """`first` or a better one.
 
@@ -87,8 +96,10 @@ class MotionFit:
             reference: the key frame.
             first: a rebuild near enough for a linear step, a few pixels of 128 at most.
             rebuild: rebuilds from other parameters as the receiver will, quantisation included.
+            before: motion of the frame before, from which this one should differ only where it shows.
         """
         best = first
+        expected = None if before is None else self._codec.transform(before, reference.parameters)
         sent = self._codec.quantise(first.parameters, reference.parameters, self._quality)
         coefficients = self._codec.transform(sent, reference.parameters)
         wanted, face = (
@@ -100,15 +111,33 @@ class MotionFit:
         for _ in range(_STEPS):
             flow = self._flow(reference, self._codec.inverse_transform(coefficients, reference.parameters))
             hessian, slope = self._normal_equations(wanted, np.asarray(face), reference, flow, effects, best.picture)
+            if expected is not None:
+                # The normal equations add up three colours, the score takes their mean.
+                weight = 3 * self._bit_slopes(coefficients - expected)
+                hessian += np.diag(weight)
+                slope += weight * (expected - coefficients)
             diagonal = np.diag(hessian)
             step = np.linalg.solve(hessian + damping * np.diag(diagonal + 0.1 * diagonal.mean()), slope)
             tried = rebuild(self._codec.inverse_transform(coefficients + step, reference.parameters))
-            if tried.score_db > best.score_db:
+            worth_db = tried.score_db - best.score_db
+            if expected is not None:
+                worth_db += BIT_DB * self._bits(coefficients - expected)
+                worth_db -= BIT_DB * self._bits(coefficients + step - expected)
+            if worth_db > 0:
                 best, coefficients = tried, coefficients + step
                 damping /= 3
             else:
                 damping *= 10
         return best
+
+    def _bits(self, change: npt.NDArray[np.float64]) -> float:
+        """About what a change from the frame before costs to send: a large one hardly more than a middling one."""
+        return float(np.log2(1 + np.square(change / self._scale)).sum())
+
+    def _bit_slopes(self, change: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Weights [M] of the squared change whose slope is that of `_bits` here, as a share of the score's loss."""
+        slopes: npt.NDArray[np.float64] = 1 / (self._scale**2 + np.square(change))
+        return BIT_DB / _DB_OF_SHARE / math.log(2) * slopes
 
     def _normal_equations(
         self, wanted: Floats, face: Floats, reference: FitReference, flow: Floats, effects: Effects, made: Image
@@ -146,11 +175,11 @@ class MotionFit:
             return known
         flow = self._flow(reference, at)
         change = np.empty((len(coefficients), FIT_PX * FIT_PX, 2), np.float32)
-        for number in range(len(coefficients)):
+        for number, probe in enumerate(PROBE * self._codec.steps):
             probed = coefficients.copy()
-            probed[number] += PROBE
+            probed[number] += probe
             moved = self._flow(reference, self._codec.inverse_transform(probed, reference.parameters))
-            change[number] = ((moved - flow) / PROBE).reshape(-1, 2)
+            change[number] = ((moved - flow) / probe).reshape(-1, 2)
         reference.effects = Effects(at, change)
         return reference.effects
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from adasr_core.bitstream.entropy import TOTAL
-from adasr_core.bitstream.tables import QUALITIES, MotionTables
+from adasr_core.bitstream.prediction import MODES
+from adasr_core.bitstream.tables import MotionTables
 
 
 def _laplace_rows(scales: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.uint16]:
@@ -34,15 +35,17 @@ def _synthetic_tables(K: int, seed: int = 0) -> MotionTables:
     basis = np.linalg.qr(generator.normal(size=(size, components)))[0].T.astype(np.float32)
     steps = np.full(components, 0.01)
     deviations = 0.3 * 0.9 ** np.arange(components)
-    at_quality = steps * 2.0 ** (np.arange(QUALITIES)[:, None] / 4)
+    rows = np.clip(np.rint(4 * np.log2(deviations / steps)) + 24, 0, 63)
     square = np.linspace(-0.6, 0.6, K)
     identity = np.tile(np.eye(2).reshape(-1), K)
     return MotionTables(
         basis=basis,
         synthesis=np.ascontiguousarray(basis.T),
-        mean=np.zeros(size, dtype=np.float32),
         steps=steps.astype(np.float32),
-        frequencies=_laplace_rows(deviations / at_quality, radius=31),
+        scales=np.tile(rows, (MODES, 1)).astype(np.uint8),
+        frequencies=_laplace_rows(2.0 ** ((np.arange(64) - 24) / 4), radius=31),
+        activity_offsets=np.array([-12, -6, 0, 6], np.int8),
+        activity_frequencies=np.full((MODES, 4), TOTAL // 4, np.uint16),
         reference_mean=np.concatenate((np.stack((square, square), axis=1).reshape(-1), identity)).astype(np.float32),
         reference_steps=np.concatenate((np.full(2 * K, 1 / 512), np.full(4 * K, 1 / 64))).astype(np.float32),
         reference_frequencies=_laplace_rows(np.full(size, 12.0), radius=63),

@@ -1,17 +1,29 @@
 """The bitstream: packets, motion and picture coding, and the file form .akc. See docs/bitstream.md for every byte."""
 
-from adasr_core.bitstream.akc import AkcFile, AkcSizes, AkcWriter, AudioTrack, read_akc
+from adasr_core.bitstream.akc import AkcFile, AkcSizes, AudioTrack
+from adasr_core.bitstream.akc_reader import read_akc
 from adasr_core.bitstream.akc_records import TICKS_PER_SECOND, AkcHeader, AudioPacket, AudioStream, TimedMotion
+from adasr_core.bitstream.akc_writer import AkcWriter
 from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.bitstream.feedback import MotionFeedback
 from adasr_core.bitstream.motion import MotionCodec
+from adasr_core.bitstream.motion_message import (
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGE_FRAMES,
+    CodedFrame,
+    FrameToCode,
+    MissingBaseError,
+    MotionMessage,
+)
 from adasr_core.bitstream.packets import (
     BITSTREAM_VERSION,
+    DEFAULT_QUALITY,
     GENERATIONS,
     MAX_QUALITY,
     MAX_REFERENCE_PACKET_BYTES,
+    PICTURE_AV1_CHAIN,
     PICTURE_AVIF,
     REFERENCE_SLOTS,
-    MotionPacket,
     ReferencePacket,
     unwrap_u8,
     unwrap_u16,
@@ -21,9 +33,13 @@ from adasr_core.bitstream.tables import MotionTables
 
 __all__ = [
     "BITSTREAM_VERSION",
+    "DEFAULT_QUALITY",
     "GENERATIONS",
+    "MAX_MESSAGE_BYTES",
+    "MAX_MESSAGE_FRAMES",
     "MAX_QUALITY",
     "MAX_REFERENCE_PACKET_BYTES",
+    "PICTURE_AV1_CHAIN",
     "PICTURE_AVIF",
     "REFERENCE_SLOTS",
     "TICKS_PER_SECOND",
@@ -35,8 +51,12 @@ __all__ = [
     "AudioStream",
     "AudioTrack",
     "BitstreamError",
+    "CodedFrame",
+    "FrameToCode",
+    "MissingBaseError",
     "MotionCodec",
-    "MotionPacket",
+    "MotionFeedback",
+    "MotionMessage",
     "MotionTables",
     "ReferencePacket",
     "TimedMotion",

@@ -11,7 +11,8 @@ import msgpack
 
 from adasr_core.bitstream.bounds import require
 from adasr_core.bitstream.errors import BitstreamError
-from adasr_core.bitstream.packets import MAX_FRAME_PX, MotionPacket
+from adasr_core.bitstream.motion_message import MAX_MESSAGE_FRAMES, MotionMessage
+from adasr_core.bitstream.packets import MAX_FRAME_PX
 
 TICKS_PER_SECOND = 90_000
 """Presentation times of frames count in 1/90000 s."""
@@ -183,10 +184,17 @@ class AudioPacket:
 
 @dataclass(frozen=True, slots=True)
 class TimedMotion:
-    """A frame of a file. pts_ticks: presentation time in 1/90000 s, 0 or more, rising from frame to frame."""
+    """The frames of a message in a file.
 
-    pts_ticks: int
-    packet: MotionPacket
+    pts_ticks: presentation time of each frame, oldest first, in 1/90000 s, 0 or more, rising from frame to frame.
+    """
+
+    pts_ticks: tuple[int, ...]
+    message: MotionMessage
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless there are 1 to 4 frames."""
+        require("frames of a message", len(self.pts_ticks), 1, MAX_MESSAGE_FRAMES)
 
 
 def _require_fraction(name: str, value: tuple[int, int]) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from adasr_core.bitstream.errors import BitstreamError
 
-PRECISION_BITS = 12
+PRECISION_BITS = 14
 TOTAL = 1 << PRECISION_BITS
 """Every table's frequencies add up to this."""
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasr_core.bitstream.akc import AkcFile, AkcWriter, read_akc
+from adasr_core.bitstream.akc import AkcFile
+from adasr_core.bitstream.akc_reader import read_akc
 from adasr_core.bitstream.akc_records import (
     AkcHeader,
     AudioPacket,
@@ -21,10 +22,12 @@ from adasr_core.bitstream.akc_records import (
     unpack_signed_varint,
     unpack_varint,
 )
+from adasr_core.bitstream.akc_writer import AkcWriter
 from adasr_core.bitstream.errors import BitstreamError
-from adasr_core.bitstream.packets import MotionPacket, ReferencePacket
+from adasr_core.bitstream.motion_message import MotionMessage
+from adasr_core.bitstream.packets import ReferencePacket
 
-HEADER = AkcHeader(codec_id="0123456789abcdef", model="edge", frame_px=512, frame_rate=(25, 1), frames=2)
+HEADER = AkcHeader(codec_id="0123456789abcdef", model="edge", frame_px=512, frame_rate=(25, 1), frames=4)
 AUDIO = AudioStream(codec_name="aac", sample_rate=48000, layout="stereo", time_base=(1, 48000), extradata=b"\x11\x90")
 
 
@@ -34,9 +37,9 @@ def _reference(slot: int = 0, generation: int = 0) -> ReferencePacket:
     )
 
 
-def _motion(number: int, slot: int = 0, generation: int = 0) -> MotionPacket:
-    return MotionPacket(
-        slot=slot, generation=generation, sequence=number % 256, time_ms=40 * number, quality=4, body=bytes([number, 7])
+def _motion(number: int, slot: int = 0, generation: int = 0) -> MotionMessage:
+    return MotionMessage(
+        slot=slot, generation=generation, sequence=number % 256, time_ms=40 * number % 65_536, body=bytes([number, 7])
     )
 
 
@@ -47,25 +50,25 @@ def _written(*, audio: bool = True) -> bytes:
             writer.write_audio_stream(AUDIO)
             writer.write_audio_packet(AudioPacket(-1024, 1024, b"sound"))
         writer.write_reference(_reference())
-        writer.write_motion(_motion(0), 0)
+        writer.write_motion(_motion(1), (0, 3600))
         if audio:
             writer.write_audio_packet(AudioPacket(0, 1024, b"more"))
-        writer.write_motion(_motion(1), 3600)
+        writer.write_motion(_motion(3), (7300, 11_000))
     return file.getvalue()
 
 
 GOLDEN = bytes.fromhex(
-    # magic, version 1, header length 72, msgpack header
-    "414b4331 0001 00000048"
+    # magic, version 2, header length 72, msgpack header
+    "414b4332 0002 00000048"
     "85 a8636f6465635f6964 b030313233343536373839616263646566 a56d6f64656c a465646765"
-    "a86672616d655f7078 cd0200 aa6672616d655f72617465 921901 a66672616d6573 02"
-    # reference, 28 bytes
-    "02 1c 414b5231 01 00 0000 01 0200 0001 00000002 aa bbcc 3da4f851ba7529cd"
-    # two frames: pts delta, motion packet
-    "01 08 00 00 00 0000 40 0007"
-    "01 09 901c 00 01 0028 40 0107"
-    # index: 2 frames, 1 reference, no audio, bytes of each, checksum
-    "ff 28 00000002 00000001 00000000 0000000000000015 000000000000001e 0000000000000000 3122bad3"
+    "a86672616d655f7078 cd0200 aa6672616d655f72617465 921901 a66672616d6573 04"
+    # reference, 24 bytes
+    "02 18 414b5232 00 0000 01 00 0200 0001 aa bbcc 7a8d86ce7b90c682"
+    # two frames at the header's rate; two at times of their own: 3700 ticks each
+    "11 06 00 01 0028 0107"
+    "21 0a f41c f41c 00 03 0078 0307"
+    # index: 4 frames, 1 reference, no audio, bytes of each, checksum
+    "ff 28 00000004 00000001 00000000 0000000000000014 000000000000001a 0000000000000000 2d6d65e7"
 )
 
 
@@ -82,14 +85,16 @@ def test_round_trip() -> None:
     data = _written()
     akc = read_akc(data)
     assert akc.header == HEADER
-    assert akc.records == (_reference(), TimedMotion(0, _motion(0)), TimedMotion(3600, _motion(1)))
+    motions = TimedMotion((0, 3600), _motion(1)), TimedMotion((7300, 11_000), _motion(3))
+    assert akc.records == (_reference(), *motions)
     assert akc.references == (_reference(),)
-    assert [motion.pts_ticks for motion in akc.motions] == [0, 3600]
+    assert akc.motions == motions
+    assert akc.pts_ticks == (0, 3600, 7300, 11_000)
     assert akc.audio is not None
     assert akc.audio.stream == AUDIO
     assert akc.audio.packets == (AudioPacket(-1024, 1024, b"sound"), AudioPacket(0, 1024, b"more"))
     assert akc.sizes.total == len(data)
-    assert akc.sizes.motion == (2 + 1 + 7) + (2 + 2 + 7)
+    assert akc.sizes.motion == (2 + 6) + (2 + 4 + 6)
     assert akc.sizes.references == 2 + len(_reference().pack())
 
 
@@ -107,14 +112,14 @@ def test_slots_are_replaced_in_file_order() -> None:
     file = io.BytesIO()
     with AkcWriter(file, HEADER) as writer:
         writer.write_reference(_reference(3, 0))
-        writer.write_motion(_motion(0, 3, 0), 100)
+        writer.write_motion(_motion(0, 3, 0), (100, 200))
         writer.write_reference(_reference(3, 1))
         with pytest.raises(ValueError, match=r"reference 3\.0"):
-            writer.write_motion(_motion(1, 3, 0), 200)
-        writer.write_motion(_motion(1, 3, 1), 200)
+            writer.write_motion(_motion(1, 3, 0), (300, 400))
+        writer.write_motion(_motion(1, 3, 1), (300, 400))
     akc = read_akc(file.getvalue())
     assert [type(record).__name__ for record in akc.records] == ["ReferencePacket", "TimedMotion"] * 2
-    assert [motion.pts_ticks for motion in akc.motions] == [100, 200]
+    assert akc.pts_ticks == (100, 200, 300, 400)
 
 
 def test_every_truncation() -> None:
@@ -160,7 +165,7 @@ def test_noise_behind_a_sound_start(noise: bytes, start: int) -> None:
 
 @given(st.binary(max_size=200))
 def test_fuzz(data: bytes) -> None:
-    for noise in (data, b"AKC1" + data, b"AKC1\0\1\0\0" + data):
+    for noise in (data, b"AKC2" + data, b"AKC2\0\2\0\0" + data):
         with pytest.raises(BitstreamError):
             read_akc(noise)
 
@@ -171,7 +176,7 @@ def _parses_or_refuses(data: bytes) -> None:
     except BitstreamError:
         return
     assert isinstance(akc, AkcFile)
-    assert akc.header.frames == len(akc.motions)
+    assert akc.header.frames == len(akc.pts_ticks)
     assert akc.sizes.total == len(data)
 
 
@@ -186,16 +191,19 @@ def test_other_files_are_named_as_such(tmp_path: Path) -> None:
 
 def test_future_versions_are_named() -> None:
     data = bytearray(_written())
-    data[5] = 2
-    with pytest.raises(BitstreamError, match="akc version: got 2, expected 1"):
+    data[5] = 3
+    with pytest.raises(BitstreamError, match="akc version: got 3, expected 2"):
         read_akc(bytes(data))
+    # Files of the first version had another magic.
+    with pytest.raises(BitstreamError, match="akc magic"):
+        read_akc(b"AKC1" + bytes(data)[4:])
 
 
 def test_an_exception_leaves_no_valid_file() -> None:
     def fail() -> None:
         with AkcWriter(file, HEADER) as writer:
             writer.write_reference(_reference())
-            writer.write_motion(_motion(0), 0)
+            writer.write_motion(_motion(0), (0,))
             raise KeyboardInterrupt
 
     file = io.BytesIO()
@@ -206,25 +214,111 @@ def test_an_exception_leaves_no_valid_file() -> None:
 
 
 def test_writer_refuses() -> None:
-    writer = AkcWriter(io.BytesIO(), HEADER)
+    file = io.BytesIO()
+    writer = AkcWriter(file, HEADER)
     with pytest.raises(ValueError, match="must come first"):
-        writer.write_motion(_motion(0), 0)
+        writer.write_motion(_motion(0), (0,))
     with pytest.raises(ValueError, match="before the stream"):
         writer.write_audio_packet(AudioPacket(0, 0, b"x"))
     writer.write_audio_stream(AUDIO)
     with pytest.raises(ValueError, match="second stream"):
         writer.write_audio_stream(AUDIO)
     writer.write_reference(_reference())
-    writer.write_motion(_motion(0), 50)
-    for pts_ticks in (50, 49, 1 << 41):
-        with pytest.raises(ValueError, match="frame 1 time"):
+    writer.write_motion(_motion(0), (50,))
+    for number, pts_ticks in ((1, (50,)), (1, (49, 60)), (2, (60, 60)), (3, (60, 70, 65)), (2, (60, 1 << 41))):
+        with pytest.raises(ValueError, match=f"frame {number} time"):
             writer.write_motion(_motion(1), pts_ticks)
-    with pytest.raises(ValueError, match="frames: got 1, expected 2"):
+    for count in (0, 5):
+        with pytest.raises(ValueError, match=f"frames of a message: got {count}"):
+            writer.write_motion(_motion(1), tuple(range(60, 60 + count)))
+    with pytest.raises(ValueError, match="frames: got 1, expected 4"):
         writer.close()
-    writer.write_motion(_motion(1), 51)
+    writer.write_motion(_motion(1), (51, 52, 53))
     writer.close()
     with pytest.raises(ValueError, match="closed"):
         writer.write_reference(_reference())
+    # Nothing that was refused has left a trace.
+    assert read_akc(file.getvalue()).pts_ticks == (50, 51, 52, 53)
+
+
+def _times_written(rate: tuple[int, int], groups: list[tuple[int, ...]]) -> AkcFile:
+    """Write messages of frames at these times; what comes back has the same ones."""
+    file = io.BytesIO()
+    frames = sum(map(len, groups))
+    header = AkcHeader(codec_id="0" * 16, model="edge", frame_px=512, frame_rate=rate, frames=frames)
+    with AkcWriter(file, header) as writer:
+        writer.write_reference(_reference())
+        for number, times in enumerate(groups):
+            writer.write_motion(_motion(number % 256), times)
+    akc = read_akc(file.getvalue())
+    assert [motion.pts_ticks for motion in akc.motions] == groups
+    return akc
+
+
+@pytest.mark.parametrize("rate", [(25, 1), (24_000, 1001), (30_000, 1001), (60, 1), (1, 2), (7, 3), (90_000, 1)])
+def test_a_steady_rate_costs_two_bytes_a_message(rate: tuple[int, int]) -> None:
+    """Also where a frame is no whole number of ticks, and where one lasts seconds."""
+    times = [number * 90_000 * rate[1] // rate[0] for number in range(200)]
+    groups = [tuple(times[at : at + 4]) for at in range(0, 200, 4)]
+    akc = _times_written(rate, groups)
+    assert akc.sizes.motion == 50 * (2 + 6)
+
+
+def test_a_late_start_and_a_gap_cost_their_times_once() -> None:
+    """After a message with times of its own the rate counts from its last frame."""
+    start, later = 1000, 1000 + 7 * 3600 + 50_000
+    groups = [
+        (start,),
+        *(tuple(start + 3600 * n for n in range(at, at + 3)) for at in (1, 4)),
+        (later, later + 3600),
+        (later + 7200, later + 10_800),
+    ]
+    akc = _times_written((25, 1), groups)
+    timed = (2 + 2 + 6) + (2 + 3 + 2 + 6)  # 1000; 53600 and 3600 as varints
+    assert akc.sizes.motion == timed + 3 * (2 + 6)
+
+
+@given(
+    rate=st.tuples(st.integers(1, 200_000), st.integers(1, 2000)),
+    deltas=st.lists(st.one_of(st.just(-1), st.integers(1, 200_000)), min_size=1, max_size=40),
+    counts=st.lists(st.integers(1, 4), min_size=40, max_size=40),
+)
+def test_any_times_come_back(rate: tuple[int, int], deltas: list[int], counts: list[int]) -> None:
+    """Times at random, mixed with frames that follow the one before as the rate says (-1)."""
+    interval = max(1, 90_000 * rate[1] // rate[0])
+    times, now = [], 0
+    for delta in deltas:
+        times.append(now)
+        now += interval if delta < 0 else delta
+    groups = []
+    for count in counts:
+        if times:
+            groups.append(tuple(times[:count]))
+            times = times[count:]
+    _times_written(rate, groups)
+
+
+def test_times_in_vain_are_refused() -> None:
+    """The reader takes one form of a file only."""
+    data = _written(audio=False)
+    plain, timed = bytes.fromhex("1106 0001 0028 0107"), bytes.fromhex("2109 00 901c 0001 0028 0107")
+    assert plain in data
+    crafted = data.replace(plain, timed)
+    with pytest.raises(BitstreamError, match="times that need none"):
+        read_akc(_repaired(crafted))
+
+
+def test_other_numbers_of_frames_are_refused() -> None:
+    """A record says how many frames it has; together they must be the header's."""
+    data = _written(audio=False)
+    for kind in (16, 18, 19):
+        crafted = data.replace(bytes.fromhex("1106 0001"), bytes((kind,)) + bytes.fromhex("06 0001"))
+        with pytest.raises(BitstreamError):
+            read_akc(_repaired(crafted))
+    for kind in (20, 31, 36, 48, 144, 1):
+        crafted = data.replace(bytes.fromhex("1106 0001"), bytes((kind,)) + bytes.fromhex("06 0001"))
+        with pytest.raises(BitstreamError, match=f"record type at byte 108: got {kind}"):
+            read_akc(_repaired(crafted))
 
 
 @pytest.mark.parametrize(

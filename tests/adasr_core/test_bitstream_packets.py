@@ -1,8 +1,9 @@
-"""Motion and reference packets: round trips, golden bytes, truncations, fuzz."""
+"""Reference packets: round trips, golden bytes, truncations, fuzz; sequence and time unwrapped."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,22 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adasr_core.bitstream.errors import BitstreamError
-from adasr_core.bitstream.packets import MotionPacket, ReferencePacket, unwrap_u8, unwrap_u16
-
-MOTION_GOLDEN = bytes.fromhex("3a fe 1234 70 010203")
-REFERENCE_GOLDEN = bytes.fromhex(
-    "414b5231 01 3a 1234 01 0200 0003 00000005 aabbcc 0102030405 daf258db97e327e8".replace(" ", "")
+from adasr_core.bitstream.packets import (
+    PICTURE_AV1_CHAIN,
+    PICTURE_AVIF,
+    ReferencePacket,
+    unwrap_u8,
+    unwrap_u16,
 )
 
-motion_packets = st.builds(
-    MotionPacket,
-    slot=st.integers(0, 15),
-    generation=st.integers(0, 15),
-    sequence=st.integers(0, 255),
-    time_ms=st.integers(0, 65535),
-    quality=st.integers(0, 15),
-    body=st.binary(max_size=250),
-)
+REFERENCE_GOLDEN = bytes.fromhex("414b5232 3a 1234 01 00 0200 0003 aabbcc 0102030405 c15945e1d27346c3")
+AGAINST_GOLDEN = bytes.fromhex("414b5232 3a 1234 82 4b 0200 0003 aabbcc 0102030405 7cd2f7253ed05bce")
+
 reference_packets = st.builds(
     ReferencePacket,
     slot=st.integers(0, 15),
@@ -34,11 +30,9 @@ reference_packets = st.builds(
     frame_px=st.integers(16, 2048),
     parameters=st.binary(max_size=300),
     picture=st.binary(min_size=1, max_size=300),
+    picture_codec=st.sampled_from((PICTURE_AVIF, PICTURE_AV1_CHAIN)),
+    base=st.none() | st.tuples(st.integers(0, 15), st.integers(0, 15)),
 )
-
-
-def _golden_motion() -> MotionPacket:
-    return MotionPacket(slot=3, generation=10, sequence=0xFE, time_ms=0x1234, quality=7, body=b"\1\2\3")
 
 
 def _golden_reference() -> ReferencePacket:
@@ -47,18 +41,23 @@ def _golden_reference() -> ReferencePacket:
     )
 
 
+def _golden_against() -> ReferencePacket:
+    return replace(_golden_reference(), picture_codec=PICTURE_AV1_CHAIN, base=(4, 11))
+
+
 def test_golden_bytes() -> None:
-    assert _golden_motion().pack() == MOTION_GOLDEN
-    assert MotionPacket.unpack(MOTION_GOLDEN) == _golden_motion()
     assert _golden_reference().pack().hex() == REFERENCE_GOLDEN.hex()
     assert ReferencePacket.unpack(REFERENCE_GOLDEN) == _golden_reference()
+    assert _golden_against().pack().hex() == AGAINST_GOLDEN.hex()
+    assert ReferencePacket.unpack(AGAINST_GOLDEN) == _golden_against()
+    # 21 bytes of head and check.
+    assert len(REFERENCE_GOLDEN) == 21 + 3 + 5
 
 
-@given(motion_packets)
-def test_motion_round_trip(packet: MotionPacket) -> None:
-    data = packet.pack()
-    assert len(data) == 5 + len(packet.body)
-    assert MotionPacket.unpack(data) == packet
+def test_a_base_of_0_0_is_a_base() -> None:
+    packet = replace(_golden_reference(), base=(0, 0))
+    assert ReferencePacket.unpack(packet.pack()) == packet
+    assert packet.pack() != _golden_reference().pack()
 
 
 @given(reference_packets)
@@ -67,15 +66,10 @@ def test_reference_round_trip(packet: ReferencePacket) -> None:
 
 
 def test_every_truncation() -> None:
-    for length in range(5):
-        with pytest.raises(BitstreamError, match="motion packet length"):
-            MotionPacket.unpack(MOTION_GOLDEN[:length])
-    # A cut body is still a packet: its length is the datagram's.
-    assert MotionPacket.unpack(MOTION_GOLDEN[:6]).body == b"\1"
     for length in range(len(REFERENCE_GOLDEN)):
         with pytest.raises(BitstreamError, match="reference packet"):
             ReferencePacket.unpack(REFERENCE_GOLDEN[:length])
-    with pytest.raises(BitstreamError, match="length"):
+    with pytest.raises(BitstreamError, match="check"):
         ReferencePacket.unpack(REFERENCE_GOLDEN + b"\0")
 
 
@@ -87,16 +81,7 @@ def test_every_flipped_bit_of_a_reference_is_found() -> None:
             ReferencePacket.unpack(bytes(damaged))
 
 
-@given(st.binary(max_size=300))
-def test_motion_fuzz(data: bytes) -> None:
-    try:
-        packet = MotionPacket.unpack(data)
-    except BitstreamError:
-        return
-    assert packet.pack() == data
-
-
-@given(st.binary(max_size=80), st.integers(0, 28), st.booleans())
+@given(st.binary(max_size=80), st.integers(0, 21), st.booleans())
 def test_reference_fuzz(noise: bytes, kept: int, repaired: bool) -> None:
     """Noise behind a sound start, with the check made right or not: parses to the same bytes or is refused."""
     data = REFERENCE_GOLDEN[:kept] + noise
@@ -111,7 +96,16 @@ def test_reference_fuzz(noise: bytes, kept: int, repaired: bool) -> None:
 
 @pytest.mark.parametrize(
     ("field", "at", "value"),
-    [("magic", 3, 0x32), ("version", 4, 2), ("picture_codec", 8, 9), ("frame_px", 9, 0xFF)],
+    [
+        ("magic", 3, 0x31),
+        ("picture_codec", 7, 0),
+        ("picture_codec", 7, 3),
+        ("picture_codec", 7, 0x41),
+        ("base", 8, 0x10),
+        ("frame_px", 9, 0xFF),
+        ("picture length", 12, 8),
+        ("picture length", 11, 0xFF),
+    ],
 )
 def test_reference_fields_are_checked_behind_a_right_check(field: str, at: int, value: int) -> None:
     content = bytearray(REFERENCE_GOLDEN[:-8])
@@ -121,36 +115,17 @@ def test_reference_fields_are_checked_behind_a_right_check(field: str, at: int, 
         ReferencePacket.unpack(data)
 
 
-def test_reserved_bits_are_refused() -> None:
-    with pytest.raises(BitstreamError, match="reserved"):
-        MotionPacket.unpack(MOTION_GOLDEN[:4] + b"\x71")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"slot": 16},
-        {"generation": -1},
-        {"sequence": 256},
-        {"time_ms": 65536},
-        {"quality": 16},
-        {"body": bytes(251)},
-    ],
-)
-def test_motion_caller_mistakes(change: dict[str, Any]) -> None:
-    fields: dict[str, Any] = {"slot": 0, "generation": 0, "sequence": 0, "time_ms": 0, "quality": 0, "body": b""}
-    with pytest.raises(ValueError, match=next(iter(change))) as caught:
-        MotionPacket(**(fields | change))
-    assert not isinstance(caught.value, BitstreamError)
-
-
 @pytest.mark.parametrize(
     "change",
     [
         {"slot": 16},
         {"time_ms": -1},
         {"frame_px": 8},
-        {"picture_codec": 2},
+        {"generation": 16},
+        {"picture_codec": 0},
+        {"picture_codec": 3},
+        {"base": (16, 0)},
+        {"base": (0, -1)},
         {"parameters": bytes(4097)},
         {"picture": b""},
         {"picture": bytes(262_145)},

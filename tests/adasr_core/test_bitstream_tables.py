@@ -56,15 +56,29 @@ def _zero_frequency(frequencies: Any) -> Any:
         ("basis", lambda a: np.zeros((65, 6 * 20), dtype=np.float32)),
         ("synthesis", lambda a: a.T),
         ("synthesis", lambda a: a.astype(np.float64)),
-        ("mean", lambda a: a * np.float32(np.nan)),
+        ("basis", lambda a: a * np.float32(np.nan)),
         ("steps", lambda a: a * 0),
         ("steps", lambda a: a * np.float32(1e9)),
         ("steps", lambda a: a[1:]),
         ("frequencies", _bad_row),
         ("frequencies", _zero_frequency),
-        ("frequencies", lambda a: a[:15]),
+        ("frequencies", lambda a: a[:0]),
+        ("frequencies", lambda a: a[0]),
+        ("frequencies", lambda a: np.repeat(a, 3, axis=0)),
         ("frequencies", lambda a: a.astype(np.int64)),
         ("frequencies", lambda a: a[..., :-1]),
+        ("scales", lambda a: a[:-1]),
+        ("scales", lambda a: a[:, :-1]),
+        ("scales", lambda a: a.astype(np.int64)),
+        ("activity_offsets", lambda a: a[:0]),
+        ("activity_offsets", lambda a: np.zeros(33, np.int8)),
+        ("activity_offsets", lambda a: a[None]),
+        ("activity_offsets", lambda a: a.astype(np.int16)),
+        ("activity_frequencies", _bad_row),
+        ("activity_frequencies", _zero_frequency),
+        ("activity_frequencies", lambda a: a[:-1]),
+        ("activity_frequencies", lambda a: a[:, :-1]),
+        ("activity_frequencies", lambda a: a.astype(np.int64)),
         ("reference_mean", lambda a: a + np.float32(1e6)),
         ("reference_steps", lambda a: -a),
         ("reference_frequencies", _bad_row),
@@ -83,7 +97,7 @@ def test_every_truncation_of_a_file_start(synthetic_tables: Build, tmp_path: Pat
     synthetic_tables(2).save(path)
     data = path.read_bytes()
     header_bytes = 8 + int.from_bytes(data[:8], "little")
-    for length in [*range(header_bytes + 20), *range(header_bytes, len(data), 501), len(data) - 1]:
+    for length in [*range(header_bytes + 20), *range(header_bytes, len(data), 1999), len(data) - 1]:
         path.write_bytes(data[:length])
         with pytest.raises(ValueError, match="tables"):
             MotionTables.load(path)
@@ -101,8 +115,8 @@ def test_missing_and_unknown_arrays(synthetic_tables: Build, tmp_path: Path) -> 
     from safetensors.numpy import save_file
 
     arrays = {field.name: getattr(synthetic_tables(2), field.name) for field in fields(MotionTables)}
-    save_file({name: array for name, array in arrays.items() if name != "mean"}, tmp_path / "missing")
-    save_file({**arrays, "extra": arrays["mean"]}, tmp_path / "unknown")
+    save_file({name: array for name, array in arrays.items() if name != "steps"}, tmp_path / "missing")
+    save_file({**arrays, "extra": arrays["steps"]}, tmp_path / "unknown")
     for name in ("missing", "unknown"):
         with pytest.raises(ValueError, match="got arrays"):
             MotionTables.load(tmp_path / name)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from adasr_core.bitstream.entropy import TOTAL, Decoder, Encoder, FrequencyTable
 from adasr_core.bitstream.errors import BitstreamError
 
-EVEN = FrequencyTable.from_frequencies([1024] * 4)
-SKEWED = FrequencyTable.from_frequencies([4000, 64, 30, 1, 1])
+EVEN = FrequencyTable.from_frequencies([4096] * 4)
+SKEWED = FrequencyTable.from_frequencies([16000, 256, 120, 4, 4])
 
 
 @st.composite
@@ -84,6 +84,10 @@ def test_any_bytes_decode_and_only_the_encoders_own_pass(data: bytes, tables: li
     else:
         with pytest.raises(BitstreamError, match="shortest"):
             decoder.finish()
+
+
+def test_frequencies_add_up_to_fourteen_bits() -> None:
+    assert TOTAL == 16384
 
 
 def test_golden_bytes() -> None:

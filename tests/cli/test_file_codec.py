@@ -8,12 +8,14 @@ import pytest
 
 from adasr.akc_summary import AkcSummary, open_akc
 from adasr.clip_analysis import analyse_clip
-from adasr.file_codec import EncodeOptions, decode_file, encode_file
+from adasr.file_codec import EncodeOptions, decode_file, encode_file, message_groups
 from adasr.progress import no_progress
+from adasr.reference_trial import FrameChoice
 from adasr.video_file import SourceFrame, VideoFileError, open_video
 from adasr_core.bitstream import BitstreamError
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import FaceModel
+from adasr_core.geometry import MotionParameters
 from adasr_core.picture_quality import psnr_db
 from sender.tracker import CropMode
 from tests.cli.clip_builders import Picture, numbered_pictures, write_clip
@@ -96,6 +98,17 @@ def test_summary_adds_up_to_the_file(portrait_akc: Path) -> None:
     assert figures["audio_codec"] == "aac"
     assert figures["duration_s"] == pytest.approx(3.6)
     assert summary.kbps(summary.sizes.motion) == pytest.approx(summary.sizes.motion * 8 / 3600)
+    assert summary.sizes.motion == figures["motion_bytes"]
+
+
+def test_size_of_a_file(portrait_akc: Path) -> None:
+    """Four frames a message at a steady rate, every message against the one before."""
+    akc = open_akc(portrait_akc)
+    assert [len(motion.pts_ticks) for motion in akc.motions] == [4] * 7 + [2]
+    assert [motion.message.sequence for motion in akc.motions] == [*range(3, 28, 4), 29]
+    # Two bytes of record; a head moves far between frames that are 120 ms apart.
+    assert akc.sizes.motion == sum(2 + len(motion.message.pack()) for motion in akc.motions)
+    assert akc.sizes.motion / 30 < 20
 
 
 def test_a_face_in_a_wide_clip_is_cropped(
@@ -124,6 +137,48 @@ def test_frames_before_the_face_and_uneven_times_are_kept(
     assert result.chosen[0] == 2
     decode_file(akc, video, bundle)
     assert [frame.ticks for frame in open_video(video).frames()] == times
+
+
+def test_slow_clips_and_long_gaps(tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle) -> None:
+    """Below one frame a second every frame is a message of its own; times are exact, also over the clock's wrap."""
+    clip, akc, video = tmp_path / "slow.mp4", tmp_path / "slow.akc", tmp_path / "out.mp4"
+    second = 90_000
+    times = [0, 2 * second, 2 * second + 3600, 3 * second, 70 * second, 71 * second, 70 * second + 185_000]
+    write_clip(clip, portrait_pictures[:7], times=times)
+    encode_file(clip, akc, bundle, EncodeOptions(references=1, effort=0, keep_audio=False))
+    assert [len(motion.pts_ticks) for motion in open_akc(akc).motions] == [1, 3, 2, 1]
+    decode_file(akc, video, bundle)
+    assert [frame.ticks for frame in open_video(video).frames()] == times
+
+
+def _choices(references: str) -> list[FrameChoice]:
+    still = MotionParameters.create(np.zeros((1, 2)), np.eye(2)[None])
+    return [FrameChoice(reference=int(reference), parameters=still) for reference in references]
+
+
+def test_frames_go_together_as_long_as_a_message_can_hold_them() -> None:
+    ticks = [3600 * number for number in range(10)]
+    assert list(message_groups(ticks, _choices("0000000000"), 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert list(message_groups(ticks, _choices("0000000000"), 1)) == [[number] for number in range(10)]
+    # A message has one reference.
+    assert list(message_groups(ticks, _choices("0011111100"), 4)) == [[0, 1], [2, 3, 4, 5], [6, 7], [8, 9]]
+    assert list(message_groups([], [], 4)) == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "together"),
+    [
+        (90, True),  # 1 ms
+        (1023 * 90, False),  # over a second
+        (90_000, True),
+        (45, False),  # both in the same millisecond
+        (65_536 * 90 + 3600, False),  # 40 ms in the packets' clock, but a minute more
+        (90_001, False),
+    ],
+)
+def test_frames_too_near_or_too_far_apart_go_alone(interval: int, together: bool) -> None:
+    groups = list(message_groups([900, 900 + interval], _choices("00"), 4))
+    assert groups == ([[0, 1]] if together else [[0], [1]])
 
 
 def test_small_square_clip_is_enlarged(tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle) -> None:
@@ -179,6 +234,8 @@ def test_a_file_of_another_model_is_refused_with_both_names(
         ("references", 17),
         ("picture_quality", 0),
         ("motion_quality", 16),
+        ("frames_per_message", 0),
+        ("frames_per_message", 5),
         ("targets", 0),
         ("effort", 3),
     ],

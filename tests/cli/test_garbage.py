@@ -5,14 +5,16 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from adasr.akc_summary import open_akc
 from adasr.cli import main
-from adasr_core.bitstream import AkcWriter, ReferencePacket
+from adasr_core.bitstream import PICTURE_AV1_CHAIN, AkcWriter, ReferencePacket
 from adasr_core.bundle import ModelBundle
 from tests.cli.clip_builders import numbered_pictures, write_clip
 
@@ -79,10 +81,65 @@ def test_akc_with_a_damaged_picture_and_a_right_checksum(
                         picture=first.picture[:-100],
                     )
                 )
-            writer.write_motion(motion.packet, motion.pts_ticks)
+            writer.write_motion(motion.message, motion.pts_ticks)
     path = tmp_path / "crafted.akc"
     path.write_bytes(buffer.getvalue())
     assert "picture" in refused(capsys, tmp_path, "decode", path, tmp_path / "out.mp4")
+
+
+def test_akc_whose_record_says_another_number_of_frames(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+) -> None:
+    """The record's type and the message's body must agree; only decoding can tell."""
+    akc = open_akc(portrait_akc)
+    first, *others = akc.motions
+    assert len(first.pts_ticks) == 4
+    for times in (first.pts_ticks[:3], first.pts_ticks[:1]):
+        header = replace(akc.header, frames=akc.header.frames - 4 + len(times))
+        buffer = io.BytesIO()
+        with AkcWriter(buffer, header) as writer:
+            writer.write_reference(akc.references[0])
+            writer.write_motion(first.message, times)
+            for motion in others:
+                writer.write_motion(motion.message, motion.pts_ticks)
+        path = tmp_path / "crafted.akc"
+        path.write_bytes(buffer.getvalue())
+        line = refused(capsys, tmp_path, "decode", path, tmp_path / "out.mp4")
+        assert f"akc motion record: got 4 frames, expected {len(times)}" in line
+
+
+def test_akc_without_the_base_of_a_message(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+) -> None:
+    """A message is taken out: the next one is coded against a frame that is not there."""
+    akc = open_akc(portrait_akc)
+    buffer = io.BytesIO()
+    with AkcWriter(buffer, replace(akc.header, frames=akc.header.frames - 4)) as writer:
+        writer.write_reference(akc.references[0])
+        for number, motion in enumerate(akc.motions):
+            if number != 2:
+                writer.write_motion(motion.message, motion.pts_ticks)
+    path = tmp_path / "crafted.akc"
+    path.write_bytes(buffer.getvalue())
+    assert "its base 11 is not held" in refused(capsys, tmp_path, "decode", path, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("change", [{"picture_codec": PICTURE_AV1_CHAIN}, {"base": (0, 0)}])
+def test_akc_with_a_reference_of_calls(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path, change: dict[str, Any]
+) -> None:
+    """What builds on earlier references is for calls; in a file every reference stands alone."""
+    akc = open_akc(portrait_akc)
+    buffer = io.BytesIO()
+    with AkcWriter(buffer, akc.header) as writer:
+        writer.write_reference(replace(akc.references[0], **change))
+        for motion in akc.motions:
+            writer.write_motion(motion.message, motion.pts_ticks)
+    path = tmp_path / "crafted.akc"
+    path.write_bytes(buffer.getvalue())
+    assert "expected an AVIF picture and parameters of its own" in refused(
+        capsys, tmp_path, "decode", path, tmp_path / "out.mp4"
+    )
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "info"])

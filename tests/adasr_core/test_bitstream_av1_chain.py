@@ -1,0 +1,240 @@
+"""Chains of reference pictures: real SVT-AV1 and dav1d on a real face."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+
+from adasr_core.bitstream.av1_chain import Av1ChainConfig, Av1ChainDecoder, Av1ChainEncoder
+from adasr_core.bitstream.av1_units import frame_unit_size, strip_delimiter
+from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.picture_quality import psnr_db
+from tests.real_model import Image, talking
+
+SIDE = 512
+UNITS = 6
+
+
+def picture(number: int) -> Image:
+    """Half a second apart."""
+    return talking(12 * number)
+
+
+@cache
+def chain(crf: int = 50) -> tuple[bytes, ...]:
+    encoder = Av1ChainEncoder(7, SIDE, Av1ChainConfig(crf=crf))
+    return tuple(encoder.encode(picture(number)) for number in range(UNITS))
+
+
+def test_each_picture_comes_out_of_its_own_unit() -> None:
+    decoder = Av1ChainDecoder(SIDE)
+    for number, data in enumerate(chain()):
+        assert data[:2] == bytes((7, number))
+        decoded = decoder.decode(data)
+        assert decoded.shape == (SIDE, SIDE, 3)
+        assert psnr_db(decoded, picture(number)) > 31
+        assert psnr_db(decoded, picture(number)) > psnr_db(decoded, picture(number + 1)) + 3, (
+            "this one, not a neighbour"
+        )
+
+
+def test_units_are_far_smaller_than_the_key_unit_and_none_is_blurred() -> None:
+    sizes = [len(data) for data in chain()]
+    assert sizes[0] < 4000
+    assert max(sizes[1:]) < 0.5 * sizes[0]
+    decoder = Av1ChainDecoder(SIDE)
+    quality = [psnr_db(decoder.decode(data), picture(number)) for number, data in enumerate(chain())]
+    assert max(quality[1:]) - min(quality[1:]) < 1.0, "no pyramid of qualities"
+
+
+def test_a_finer_chain_is_larger_and_better() -> None:
+    coarse, fine = chain(), chain(crf=40)
+    assert sum(map(len, fine)) > 1.5 * sum(map(len, coarse))
+    one, other = Av1ChainDecoder(SIDE), Av1ChainDecoder(SIDE)
+    gains = [
+        psnr_db(other.decode(b), picture(n)) - psnr_db(one.decode(a), picture(n))
+        for n, (a, b) in enumerate(zip(coarse, fine, strict=True))
+    ]
+    assert min(gains) > 1
+
+
+def test_a_unit_out_of_order_is_refused_and_the_right_one_still_decodes() -> None:
+    decoder = Av1ChainDecoder(SIDE)
+    units = chain()
+    with pytest.raises(BitstreamError, match="expected a key unit"):
+        decoder.decode(units[1])
+    decoder.decode(units[0])
+    for wrong in (units[2], units[1][:1] + b"\x05" + units[1][2:], b"\x08" + units[1][1:]):
+        with pytest.raises(BitstreamError, match="unit 1 of chain 7"):
+            decoder.decode(wrong)
+    assert decoder.expected == (7, 1)
+    assert psnr_db(decoder.decode(units[1]), picture(1)) > 31
+    with pytest.raises(BitstreamError, match="order"):
+        decoder.decode(units[1])
+
+
+def test_a_new_chain_begins_with_its_key_unit_at_any_time() -> None:
+    decoder = Av1ChainDecoder(SIDE)
+    for data in chain()[:3]:
+        decoder.decode(data)
+    encoder = Av1ChainEncoder(8, SIDE)
+    first, second = encoder.encode(picture(3)), encoder.encode(picture(4))
+    assert psnr_db(decoder.decode(first), picture(3)) > 31
+    with pytest.raises(BitstreamError, match="unit 1 of chain 8"):
+        decoder.decode(chain()[3])
+    assert psnr_db(decoder.decode(second), picture(4)) > 31
+
+
+def test_a_unit_that_fails_ends_the_chain() -> None:
+    decoder = Av1ChainDecoder(SIDE)
+    units = chain()
+    decoder.decode(units[0])
+    generator = np.random.default_rng(4)
+    noise = units[1][:8] + generator.integers(0, 256, len(units[1]) - 8, dtype=np.uint8).tobytes()
+    with pytest.raises(BitstreamError, match="new chain"):
+        decoder.decode(noise)
+    assert decoder.expected is None
+    with pytest.raises(BitstreamError, match="expected a key unit"):
+        decoder.decode(units[1])
+    decoder.decode(units[0])
+
+
+def test_every_truncation_is_refused() -> None:
+    units = chain()
+    for number in (0, 1):
+        for length in range(len(units[number])):
+            decoder = Av1ChainDecoder(SIDE)
+            if number:
+                decoder._context = object()  # type: ignore[assignment]  # the form is looked at before this is used
+                decoder._chain, decoder._next = 7, 1
+            with pytest.raises(BitstreamError):
+                decoder.decode(units[number][:length])
+
+
+def test_damaged_units_give_a_picture_or_an_error_quickly() -> None:
+    units = chain()
+    generator = np.random.default_rng(5)
+    refused = 0
+    for trial in range(150):
+        decoder = Av1ChainDecoder(SIDE)
+        where = trial % 3
+        try:
+            for number, data in enumerate(units[: where + 2]):
+                damaged = bytearray(data)
+                if number == where:
+                    for _ in range(int(generator.integers(1, 5))):
+                        damaged[int(generator.integers(2, len(damaged)))] ^= 1 << int(generator.integers(8))
+                began = time.perf_counter()
+                decoded = decoder.decode(bytes(damaged))
+                assert time.perf_counter() - began < 1.0
+                assert decoded.shape == (SIDE, SIDE, 3)
+        except BitstreamError:
+            refused += 1
+    assert refused > 75
+
+
+def patched_size(data: bytes, width_bits: int, height_bits: int, width: int, height: int) -> bytes:
+    """A key unit whose sequence header states another size."""
+    unit = data[2:]
+    size = unit[1]
+    header = int.from_bytes(unit[2 : 2 + size], "big")
+    total = 8 * size
+    start = 3 + 1 + 1 + 1 + 1 + 5 + 12 + 5
+    old_bits = [(header >> total - 1 - i) & 1 for i in range(total)]
+    fields = ((width_bits - 1, 4), (height_bits - 1, 4), (width - 1, width_bits), (height - 1, height_bits))
+    new = [int(bit) for value, count in fields for bit in f"{value:0{count}b}"]
+    bits = old_bits[:start] + new + old_bits[start + 8 + 18 :]
+    bits += [0] * (-len(bits) % 8)
+    packed = bytes(int("".join(map(str, bits[i : i + 8])), 2) for i in range(0, len(bits), 8))
+    return data[:2] + unit[:1] + bytes((len(packed),)) + packed + unit[2 + size :]
+
+
+def test_the_size_is_checked_before_anything_is_decoded() -> None:
+    key = chain()[0]
+    assert frame_unit_size(key[2:], key=True) == (SIDE, SIDE)
+    assert patched_size(key, 9, 9, 512, 512) == key, "the test writes headers as the encoder does"
+    for bomb in (patched_size(key, 16, 16, 65536, 65536), patched_size(key, 10, 9, 1024, 512)):
+        decoder = Av1ChainDecoder(SIDE)
+        with pytest.raises(BitstreamError, match="size: got"):
+            decoder.decode(bomb)
+    with pytest.raises(BitstreamError, match="size fields"):
+        Av1ChainDecoder(SIDE).decode(patched_size(key, 16, 16, 512, 512))
+    with pytest.raises(BitstreamError, match="size: got"):
+        Av1ChainDecoder(256).decode(key)
+
+
+def test_only_the_plain_form_of_a_unit_is_taken() -> None:
+    key, unit = chain()[0][2:], chain()[1][2:]
+    assert strip_delimiter(b"\x12\x00" + key) == key
+    header, frame = key[: 2 + key[1]], key[2 + key[1] :]
+    shown_again = bytes((unit[0], 1, 0b1000_0000))
+    payload = 1 + next(length for length in range(1, 5) if unit[length] < 0x80)
+    hidden = unit[:payload] + bytes((unit[payload] & ~0b0001_0000,)) + unit[payload + 1 :]
+    for bad in (
+        b"",
+        key,  # a key frame in the middle of a chain
+        unit + unit,  # two frames
+        b"\x12\x00" + unit,  # a temporal delimiter
+        header + unit,  # a sequence header in the middle
+        shown_again,
+        hidden,
+        bytes((unit[0] | 0x04,)) + unit[1:],  # an extension
+        bytes((unit[0] & ~0x02,)) + unit[1:],  # no size
+        bytes((unit[0] | 0x80,)) + unit[1:],  # the forbidden bit
+        unit[:1] + b"\xff\xff\xff\xff\xff\x01" + unit[1:],  # an endless size
+    ):
+        with pytest.raises(BitstreamError):
+            frame_unit_size(bad, key=False)
+    for bad in (b"", frame, header, header + header + frame, header + unit, frame + header):
+        with pytest.raises(BitstreamError):
+            frame_unit_size(bad, key=True)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_units_without_content_are_refused(length: int) -> None:
+    with pytest.raises(BitstreamError, match="length"):
+        Av1ChainDecoder(SIDE).decode(b"\0" * length)
+
+
+def test_a_unit_above_the_bound_is_refused_unread() -> None:
+    with pytest.raises(BitstreamError, match="length"):
+        Av1ChainDecoder(SIDE).decode(b"\0" * 262_145)
+
+
+def test_other_sizes_code_too() -> None:
+    for side in (64, 130, 256):
+        encoder, decoder = Av1ChainEncoder(0, side), Av1ChainDecoder(side)
+        for number in range(2):
+            small = np.ascontiguousarray(picture(number)[200 : 200 + side, 150 : 150 + side])
+            assert psnr_db(decoder.decode(encoder.encode(small)), small) > 28
+
+
+def test_a_chain_has_256_units() -> None:
+    encoder = Av1ChainEncoder(0, 64, Av1ChainConfig(crf=63, preset=12))
+    decoder = Av1ChainDecoder(64)
+    small = np.ascontiguousarray(picture(0)[200:264, 200:264])
+    for _ in range(256):
+        decoder.decode(encoder.encode(small))
+    with pytest.raises(ValueError, match="begin a new chain"):
+        encoder.encode(small)
+    assert encoder.units == 256
+
+
+@pytest.mark.parametrize("bad", [{"crf": 0}, {"crf": 64}, {"preset": 3}, {"key_offset": 1}, {"threads": 0}])
+def test_a_wrong_setting_is_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Av1ChainConfig(**bad)
+
+
+def test_wrong_pictures_and_sizes_are_refused() -> None:
+    for chain_number, side in ((256, 512), (0, 63), (0, 65), (0, 4096)):
+        with pytest.raises(ValueError, match="got"):
+            Av1ChainEncoder(chain_number, side)
+    encoder = Av1ChainEncoder(0, 64)
+    with pytest.raises(ValueError, match="picture"):
+        encoder.encode(np.zeros((64, 64), np.uint8))
+    with pytest.raises(ValueError, match="picture"):
+        encoder.encode(np.zeros((128, 128, 3), np.uint8))
