@@ -1,12 +1,16 @@
-"""The three data channels of a call, negotiated by number so that nothing is announced in band.
+"""The four data channels of a call, negotiated by number so that nothing is announced in band.
 
 ======== == ============================= ==================================================
 name     id delivery                      carries
 ======== == ============================= ==================================================
 control  0  reliable, ordered             msgpack messages (call.control)
-key      1  reliable, ordered             references in paced chunks (call.key_chunks)
-motion   2  unordered, never repeated     one to four motion packets (call.motion_bundle)
+key      1  unordered, never repeated     references in acknowledged chunks (call.key_transfer)
+motion   2  unordered, never repeated     one motion message a datagram
+feedback 3  unordered, never repeated     what the receiver decoded, one message a datagram
 ======== == ============================= ==================================================
+
+What leaves in one turn of the event loop shares a datagram (call.sctp_tuning), so a feedback message and, at low rates,
+a chunk of a reference wait up to 40 ms for a motion message that is expected by then: that saves 77 bytes of headers.
 
 What the peer sends is caught here: a malformed message is counted and dropped. No handler may raise, because aiortc
 closes the connection when one does.
@@ -18,21 +22,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.exceptions import InvalidStateError
 
 from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.bitstream.motion_message import MAX_MESSAGE_BYTES
 from call.control import ControlMessage, pack_control, unpack_control
-from call.drop_oldest import DropOldestQueue
-from call.key_chunks import ChunkAssembler, Pacer, split_chunks
-from call.motion_bundle import MAX_PACKETS, bundle_packets, split_bundle
+from call.key_receiver import KeyReceiver
+from call.key_sender import KeySender, KeySenderConfig, TransferResult
+from call.key_transfer import PROBE, KeyChunk, unpack_key_message
+from call.motion_rhythm import MotionRhythm
+from call.sctp_guard import guard_sctp
+from call.sctp_tuning import SctpTuning, tune_sctp
 
-_PARTIAL_BUNDLE_S = 0.15
-_BUSY_POLL_S = 0.002
-_REFERENCES_WAITING = 16
+CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID = 0, 1, 2, 3
+MAX_MOTION_BYTES = MAX_MESSAGE_BYTES
+MAX_FEEDBACK_BYTES = 64
+
+_COMPANY_S = 0.04
+_COMPANY_BYTES_PER_S = 25_000.0
+_TURN_S = 0.005
+_GATE_POLL_S = 0.004
+_MOST_AT_ONCE = 4
 
 _logger = logging.getLogger(__name__)
 
@@ -41,37 +55,32 @@ _logger = logging.getLogger(__name__)
 class ChannelConfig:
     """How the channels share the line."""
 
-    frames_per_message: int = 1
-    """Motion packets in one message, 1 to 4: each more saves 93 bytes a frame and costs a frame time of delay."""
-    key_bytes_per_s: float = 110_000.0
-    """Rate of references in bytes a second: one chunk every 10 ms leaves motion undelayed."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: a value out of range.
-        """
-        if not 1 <= self.frames_per_message <= MAX_PACKETS:
-            raise ValueError(f"frames_per_message: got {self.frames_per_message}, expected 1 to {MAX_PACKETS}")
-        if self.key_bytes_per_s <= 0:
-            raise ValueError(f"key_bytes_per_s: got {self.key_bytes_per_s}, expected a positive rate")
+    key: KeySenderConfig = field(default_factory=KeySenderConfig)
+    """How references go out."""
+    sctp: SctpTuning = field(default_factory=SctpTuning)
+    """How the transport under the channels behaves."""
 
 
 class ChannelListener(Protocol):
     """What the channels report; every method is called in the event loop and must not block."""
 
     def on_open(self) -> None:
-        """All three channels are open."""
+        """All channels are open."""
 
     def on_control(self, message: ControlMessage) -> None:
         """A control message arrived."""
 
-    def on_motion(self, packets: list[bytes]) -> None:
-        """Motion packets arrived, oldest first."""
+    def on_motion(self, message: bytes) -> None:
+        """A motion message arrived."""
 
     def on_reference(self, data: bytes) -> None:
         """A whole reference arrived."""
+
+    def on_feedback(self, data: bytes) -> None:
+        """A feedback message arrived."""
+
+    def on_closed(self) -> None:
+        """The transport under the channels was closed."""
 
     def before_media(self, *, motion: bool) -> None:
         """A reference or motion message is about to be sent."""
@@ -81,100 +90,189 @@ class ChannelListener(Protocol):
 
 
 class Channels:
-    """Sends and receives on the three channels of one peer connection."""
+    """Sends and receives on the four channels of one peer connection."""
 
     def __init__(self, connection: RTCPeerConnection, config: ChannelConfig, listener: ChannelListener) -> None:
-        """Create the channels; call before the session description is made."""
-        self._config = config
+        """Create the channels; call inside the event loop, before the session description is made."""
         self._listener = listener
-        self._control = connection.createDataChannel("control", negotiated=True, id=0)
-        self._key = connection.createDataChannel("key", negotiated=True, id=1)
-        self._motion = connection.createDataChannel("motion", negotiated=True, id=2, ordered=False, maxRetransmits=0)
-        self._assembler = ChunkAssembler()
-        self._references: DropOldestQueue[bytes] = DropOldestQueue(_REFERENCES_WAITING)
-        self._reference_waiting = asyncio.Event()
-        self._bundle: list[bytes] = []
-        self._bundle_timer: asyncio.TimerHandle | None = None
-        self._sender: asyncio.Task[None] | None = None
+        self._control = connection.createDataChannel("control", negotiated=True, id=CONTROL_ID)
+        self._key, self._motion, self._feedback = (
+            connection.createDataChannel(name, negotiated=True, id=number, ordered=False, maxRetransmits=0)
+            for name, number in (("key", KEY_ID), ("motion", MOTION_ID), ("feedback", FEEDBACK_ID))
+        )
+        self._all = (self._control, self._key, self._motion, self._feedback)
+        assert connection.sctp is not None, "creating a data channel makes the SCTP transport"
+        self._guarded = guard_sctp(connection.sctp, frozenset({CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID}))
+        self.tuned = self._guarded is not None and tune_sctp(
+            self._guarded, config.sctp, frozenset({MOTION_ID, FEEDBACK_ID})
+        )
+        self._references = KeySender(config.key, time.monotonic())
+        self._assembly = KeyReceiver()
+        self._pump_timer: asyncio.TimerHandle | None = None
+        self._rhythm = MotionRhythm()
+        self._waiting_feedback: bytes | None = None
+        self._feedback_timer: asyncio.TimerHandle | None = None
+        self._malformed = 0
         self.motion_sent = 0
         self.motion_dropped = 0
         self.references_sent = 0
-        self.malformed = 0
-        for channel in (self._control, self._key, self._motion):
+        self.references_failed = 0
+        for channel in self._all:
             channel.on("open", self._opened)
             channel.on("message", self._receiver(channel))
+        self._control.on("close", listener.on_closed)
 
     @property
     def open(self) -> bool:
-        """True while all three channels can carry data."""
-        return all(channel.readyState == "open" for channel in (self._control, self._key, self._motion))
+        """True while all channels can carry data."""
+        return all(channel.readyState == "open" for channel in self._all)
+
+    @property
+    def malformed(self) -> int:
+        """Messages and packets of the peer that could not be read."""
+        return self._malformed + (self._guarded.malformed if self._guarded is not None else 0)
 
     def send_control(self, message: ControlMessage) -> None:
         """Send a control message; dropped when the channel is closed, which ends the call anyway."""
-        try:
-            self._control.send(pack_control(message))
-        except InvalidStateError:
-            _logger.debug("control channel is %s, dropped %s", self._control.readyState, type(message).__name__)
+        self._send(self._control, pack_control(message))
 
-    def send_motion(self, packet: bytes) -> None:
-        """Send a packet with its bundle; dropped rather than queued when the channel is busy."""
-        self._bundle.append(packet)
-        if len(self._bundle) >= self._config.frames_per_message:
-            self.flush_motion()
-        elif self._bundle_timer is None:
-            self._bundle_timer = asyncio.get_running_loop().call_later(_PARTIAL_BUNDLE_S, self.flush_motion)
+    def send_motion(self, message: bytes) -> None:
+        """Send a motion message of 1 to 1,100 bytes; dropped rather than queued when the line is busy.
 
-    def flush_motion(self) -> None:
-        """Send an incomplete bundle now."""
-        if self._bundle_timer is not None:
-            self._bundle_timer.cancel()
-            self._bundle_timer = None
-        packets, self._bundle = self._bundle, []
-        if not packets:
-            return
-        if self._motion.readyState != "open" or self._motion.bufferedAmount > 0:
-            self.motion_dropped += len(packets)
+        Raises:
+            ValueError: the message is empty or too long.
+        """
+        if not 0 < len(message) <= MAX_MOTION_BYTES:
+            raise ValueError(f"motion message: {len(message)} bytes, expected 1 to {MAX_MOTION_BYTES}")
+        now = time.monotonic()
+        # What was sent within this turn of the event loop has had no chance to leave yet.
+        queued = self._motion.bufferedAmount
+        stale = queued > 0 and now - self._rhythm.latest > _TURN_S
+        if self._motion.readyState != "open" or stale or queued > MAX_MOTION_BYTES:
+            self.motion_dropped += 1
             return
         self._listener.before_media(motion=True)
-        self._motion.send(bundle_packets(packets))
-        self.motion_sent += len(packets)
+        self._send(self._motion, message)
+        self._rhythm.sent(now)
+        self.motion_sent += 1
+        self._send_feedback_now()
+        self._pump(in_company=True)
         self._listener.after_motion()
 
+    def send_feedback(self, data: bytes) -> None:
+        """Send a feedback message of 1 to 64 bytes, with the next motion message if one is near; the newest counts.
+
+        Raises:
+            ValueError: the message is empty or too long.
+        """
+        if not 0 < len(data) <= MAX_FEEDBACK_BYTES:
+            raise ValueError(f"feedback: {len(data)} bytes, expected 1 to {MAX_FEEDBACK_BYTES}")
+        self._waiting_feedback = data
+        if self._feedback_timer is not None:
+            return
+        wait = self._rhythm.wait(time.monotonic(), _COMPANY_S)
+        if wait > 0:
+            self._feedback_timer = asyncio.get_running_loop().call_later(wait, self._send_feedback_now)
+        else:
+            self._send_feedback_now()
+            self._pump(in_company=True)
+
     def send_reference(self, data: bytes) -> None:
-        """Queue a reference; it leaves in paced chunks."""
-        self._references.put(data)
-        self._reference_waiting.set()
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_references())
+        """Send a reference of 1 to 300,000 bytes: paced, acknowledged, in order.
+
+        Raises:
+            ValueError: it is empty or too long.
+        """
+        self._references.offer(data)
+        self._listener.before_media(motion=False)
+        self._pump()
+
+    def set_key_rate(self, bytes_per_s: float) -> None:
+        """Pace references at another rate from now on.
+
+        Raises:
+            ValueError: a rate that is not positive.
+        """
+        self._references.set_rate(bytes_per_s, time.monotonic())
+        self._pump()
+
+    def on_motion_delay(self, above_base_ms: float) -> None:
+        """Learn how much later than at best our motion arrives: references slow down when it is much."""
+        self._references.motion_delay(above_base_ms, time.monotonic())
+
+    def send_probe(self) -> None:
+        """Make the peer's transport answer, to learn whether the path is there."""
+        self._send(self._key, PROBE)
 
     async def close(self) -> None:
-        """End the sender of references."""
-        if self._bundle_timer is not None:
-            self._bundle_timer.cancel()
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.wait([self._sender])
+        """Stop the timers."""
+        for timer in (self._pump_timer, self._feedback_timer):
+            if timer is not None:
+                timer.cancel()
 
-    async def _send_references(self) -> None:
-        pacer = Pacer(time.monotonic(), bytes_per_s=self._config.key_bytes_per_s, burst_bytes=1100.0)
-        transfer = 0
-        while True:
-            data = self._references.take(0)
-            if data is None:
-                self._reference_waiting.clear()
-                await self._reference_waiting.wait()
-                continue
-            self._listener.before_media(motion=False)
-            for chunk in split_chunks(data, transfer):
-                while (delay := pacer.delay(len(chunk), time.monotonic())) > 0:
-                    await asyncio.sleep(delay)
-                while self._key.bufferedAmount > 0:  # the line is slower than the pace: never more than one waits
-                    await asyncio.sleep(_BUSY_POLL_S)
-                if self._key.readyState != "open":
-                    return
-                self._key.send(chunk)
-            transfer += 1
-            self.references_sent += 1
+    def _send_feedback_now(self) -> None:
+        if self._feedback_timer is not None:
+            self._feedback_timer.cancel()
+            self._feedback_timer = None
+        data, self._waiting_feedback = self._waiting_feedback, None
+        if data is not None and self._feedback.bufferedAmount <= MAX_FEEDBACK_BYTES:
+            self._send(self._feedback, data)
+
+    def _pump(self, *, in_company: bool = False) -> None:
+        """Send what of the key channel is due, and set the timer for what comes next.
+
+        Args:
+            in_company: a motion message or something else leaves in this turn anyway.
+        """
+        now = time.monotonic()
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
+        if self._key.readyState != "open":
+            return
+        for message in self._assembly.datagrams_to_send(now, early=in_company):
+            self._send(self._key, message)
+        deadline = self._references.next_deadline(now)
+        if deadline is not None and deadline <= now:
+            deadline = self._send_chunks(now, in_company)
+        self._count_results()
+        acknowledgement = self._assembly.next_deadline()
+        deadlines = [when for when in (deadline, acknowledgement) if when is not None]
+        if deadlines:
+            wait = max(0.0, min(deadlines) - now)
+            self._pump_timer = asyncio.get_running_loop().call_later(wait, self._pump)
+
+    def _send_chunks(self, now: float, in_company: bool) -> float | None:
+        """Send the chunks that are due; returns when to come back."""
+        if self._references.bytes_per_s < _COMPANY_BYTES_PER_S and not in_company:
+            wait = self._rhythm.wait(now, _COMPANY_S)
+            if wait > 0:
+                return now + wait
+        if self._crowded():
+            return now + _GATE_POLL_S
+        for message in self._references.datagrams_to_send(now, _MOST_AT_ONCE):
+            self._send(self._key, message)
+        return self._references.next_deadline(now)
+
+    def _crowded(self) -> bool:
+        """True while so much is in flight that a chunk could make motion wait."""
+        if self._key.bufferedAmount > 0 or self._guarded is None:
+            return self._key.bufferedAmount > 0
+        return 2 * self._guarded._flight_size >= self._guarded._cwnd
+
+    def _count_results(self) -> None:
+        for result in self._references.take_results():
+            if result is TransferResult.DELIVERED:
+                self.references_sent += 1
+            else:
+                self.references_failed += 1
+                _logger.warning("a reference did not get through: %s", result.value)
+
+    def _send(self, channel: RTCDataChannel, data: bytes) -> None:
+        try:
+            channel.send(data)
+        except InvalidStateError:
+            _logger.debug("channel %s is %s, dropped %d bytes", channel.label, channel.readyState, len(data))
 
     def _opened(self) -> None:
         if self.open:
@@ -187,17 +285,39 @@ class Channels:
                     raise BitstreamError(f"channel {channel.label}: got text, expected binary")
                 self._received(channel, message)
             except BitstreamError as error:
-                self.malformed += 1
+                self._malformed += 1
                 _logger.debug("dropped a message: %s", error)
 
         return receive
 
     def _received(self, channel: RTCDataChannel, message: bytes) -> None:
         if channel is self._motion:
-            self._listener.on_motion(split_bundle(message))
+            _check_length("motion message", message, MAX_MOTION_BYTES)
+            self._listener.on_motion(message)
+        elif channel is self._feedback:
+            _check_length("feedback", message, MAX_FEEDBACK_BYTES)
+            self._listener.on_feedback(message)
         elif channel is self._control:
             self._listener.on_control(unpack_control(message))
         else:
-            data = self._assembler.receive(message)
-            if data is not None:
-                self._listener.on_reference(data)
+            self._received_key(message)
+
+    def _received_key(self, message: bytes) -> None:
+        now = time.monotonic()
+        content = unpack_key_message(message)
+        if content is None:
+            return
+        try:
+            if isinstance(content, KeyChunk):
+                data = self._assembly.receive(content, now)
+                if data is not None:
+                    self._listener.on_reference(data)
+            else:
+                self._references.acknowledged(content, now)
+        finally:
+            self._pump()
+
+
+def _check_length(name: str, message: bytes, most: int) -> None:
+    if not 0 < len(message) <= most:
+        raise BitstreamError(f"{name}: {len(message)} bytes, expected 1 to {most}")

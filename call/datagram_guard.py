@@ -8,6 +8,7 @@ channels only), and everything but STUN from any address other than the nominate
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -15,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from aioice import ice
 
-from call.wire_meter import WireMeter
+from call.emulated_line import EmulatedLine
+from call.wire_meter import WireMeter, header_bytes
 
 MAX_DATAGRAM_BYTES = 1500
 
@@ -29,6 +31,7 @@ class Guard:
         """Start at ``now`` (seconds, monotonic)."""
         self.meter = WireMeter()
         self.last_received = now
+        self.line: EmulatedLine | None = None
 
     def accepts(self, connection: ice.Connection, data: bytes, address: tuple[str, int]) -> bool:
         """True when aioice may see the datagram."""
@@ -81,12 +84,28 @@ class GuardedStunProtocol(ice.StunProtocol):
     async def send_data(self, data: bytes, addr: tuple[str, int]) -> None:
         """Count and send DTLS."""
         self._guard.meter.sent(len(data), addr[0])
-        await super().send_data(data, addr)
+        self._put_on_line(data, addr)
 
     def send_stun(self, message: Any, addr: tuple[str, int]) -> None:
         """Count and send STUN."""
-        self._guard.meter.sent(len(bytes(message)), addr[0])
-        super().send_stun(message, addr)
+        data = bytes(message)
+        self._guard.meter.sent(len(data), addr[0])
+        self._put_on_line(data, addr)
+
+    def _put_on_line(self, data: bytes, addr: tuple[str, int]) -> None:
+        line = self._guard.line
+        if line is None:
+            self.transport.sendto(data, addr)
+            return
+        for delay in line.delays(len(data) + header_bytes(addr[0]), time.monotonic()):
+            if delay > 0:
+                asyncio.get_running_loop().call_later(delay, self._arrive, data, addr)
+            else:
+                self.transport.sendto(data, addr)
+
+    def _arrive(self, data: bytes, addr: tuple[str, int]) -> None:
+        if not self.transport.is_closing():
+            self.transport.sendto(data, addr)
 
 
 def install_guard() -> None:

@@ -1,7 +1,7 @@
 """Liveness of the path: silence is noticed long before WebRTC notices (pure).
 
 aiortc reports a dead path after 32 s and has no "disconnected" state (docs of its ICE consent checks), so silence
-is measured here on every authentic datagram, acknowledgements included. A peer that hears nothing asks with a ping,
+is measured here on every authentic datagram, acknowledgements included. A peer that hears nothing sends a probe,
 because any answer, even a transport acknowledgement, proves the path.
 """
 
@@ -24,14 +24,14 @@ class PathQuality(enum.Enum):
 class LivenessConfig:
     """Thresholds of silence, in seconds, increasing."""
 
-    probe_s: float = 0.4
-    """Silence after which a ping is sent."""
+    probe_s: float = 0.5
+    """Silence after which a probe is sent, and the time between probes."""
     poor_s: float = 1.0
     """Silence after which the path is poor."""
     reconnecting_s: float = 3.0
     """Silence after which the path counts as interrupted."""
-    lost_s: float = 12.0
-    """Silence after which the call is given up."""
+    lost_s: float = 30.0
+    """Silence after which the call is given up; WebRTC's own consent to send ends after about as long."""
 
     def __post_init__(self) -> None:
         """Check the order of the thresholds.
@@ -73,7 +73,7 @@ class Liveness:
         return PathQuality.POOR if silence >= self.config.poor_s else PathQuality.GOOD
 
     def probe_due(self, now: float) -> bool:
-        """True when a ping should go out now; counts it as sent."""
+        """True when a probe should go out now; counts it as sent."""
         due = self.silence(now) >= self.config.probe_s and now - self._probed >= self.config.probe_s
         if due:
             self._probed = now

@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from adasr_core.bitstream.feedback import MotionFeedback
 from call.channels import ChannelConfig, Channels
 from call.clock_offset import ClockOffset
 from call.control import Bye, ControlMessage, Hello, Ping, Pong
 from call.datagram_guard import guard_of, install_guard, use_loopback_only
+from call.emulated_line import EmulatedLine, LineConfig
 from call.handshake import Handshake, HandshakeState
 from call.liveness import Liveness, LivenessConfig, PathQuality
 from call.messages import (
@@ -32,11 +34,13 @@ from call.messages import (
     FromTransport,
     LocalInvitation,
     ReceivedControl,
+    ReceivedFeedback,
     ReceivedMotion,
     ReceivedReference,
     TransportStatistics,
     WireMark,
 )
+from call.motion_delay import MotionDelay
 from call.signalling import Invitation, InvitationError, InvitationKind, decode_invitation, encode_invitation
 
 _TICK_S = 0.1
@@ -65,6 +69,8 @@ class TransportConfig:
     """How the channels share the line."""
     liveness: LivenessConfig = field(default_factory=LivenessConfig)
     """When silence becomes a matter."""
+    line: LineConfig | None = None
+    """An emulated bad line for what this peer sends; None leaves the line as it is."""
 
 
 class PeerTransport:
@@ -88,9 +94,12 @@ class PeerTransport:
         if config.loopback_only:
             use_loopback_only(ice)
         self._guard = guard_of(ice)
+        self._line = EmulatedLine(config.line) if config.line is not None else None
+        self._guard.line = self._line
         self._handshake = Handshake(config.hello)
         self._liveness = Liveness(time.monotonic(), config.liveness)
         self._clock = ClockOffset()
+        self._motion_delay = MotionDelay()
         self._deadline: float | None = None
         self._monitor: asyncio.Task[None] | None = None
         self._said_bye = False
@@ -126,15 +135,24 @@ class PeerTransport:
             _logger.debug("session description refused", exc_info=True)
             self._finish(f"invitation: its session description cannot be used ({error}); make a new one", failed=True)
 
-    def send_motion(self, packet: bytes) -> None:
-        """Send one motion packet, or drop it when the line is busy."""
+    def send_motion(self, message: bytes) -> None:
+        """Send one packed motion message of 1 to 1,100 bytes, or drop it when the line is busy."""
         if self._in_call:
-            self._channels.send_motion(packet)
+            self._channels.send_motion(message)
 
     def send_reference(self, data: bytes) -> None:
-        """Send one reference, paced."""
+        """Send one reference of 1 to 300,000 bytes: paced, acknowledged, in order."""
         if self._in_call:
             self._channels.send_reference(data)
+
+    def send_feedback(self, data: bytes) -> None:
+        """Send one packed feedback message of 1 to 64 bytes; a newer one replaces one that has not left."""
+        if self._in_call:
+            self._channels.send_feedback(data)
+
+    def set_key_rate(self, bytes_per_s: float) -> None:
+        """Pace references at another rate from now on, in bytes a second."""
+        self._channels.set_key_rate(bytes_per_s)
 
     def send_control(self, message: ControlMessage) -> None:
         """Send one control message."""
@@ -144,7 +162,6 @@ class PeerTransport:
     async def end(self, reason: str) -> None:
         """Say goodbye and wait a moment for the answer; ``reason`` is empty when all is well."""
         if self._in_call and not self._said_bye:
-            self._channels.flush_motion()
             self._said_bye = True
             self._channels.send_control(Bye(reason[:200]))
             await asyncio.wait([self.ended], timeout=_GOODBYE_S)
@@ -178,6 +195,7 @@ class PeerTransport:
             path=self._liveness.quality(time.monotonic()),
             rtt_ms=self._clock.rtt_ms,
             queue_dropped=self.queue_dropped(),
+            references_failed=self._channels.references_failed,
         )
 
     def on_open(self) -> None:
@@ -199,14 +217,24 @@ class PeerTransport:
         else:
             self._emit(ReceivedControl(message))
 
-    def on_motion(self, packets: list[bytes]) -> None:
-        """Pass motion packets on."""
+    def on_motion(self, message: bytes) -> None:
+        """Pass a motion message on."""
         if self._in_call:
             self.before_media(motion=True)
-            self._motion_received += len(packets)
-            for packet in packets:
-                self._emit(ReceivedMotion(packet))
+            self._motion_received += 1
+            self._emit(ReceivedMotion(message))
             self.after_motion()
+
+    def on_feedback(self, data: bytes) -> None:
+        """Pass a feedback message on, and slow references down when it tells of late motion.
+
+        Raises:
+            BitstreamError: it cannot be read.
+        """
+        if self._in_call:
+            now = time.monotonic()
+            self._channels.on_motion_delay(self._motion_delay.add(MotionFeedback.unpack(data), now))
+            self._emit(ReceivedFeedback(data))
 
     def on_reference(self, data: bytes) -> None:
         """Pass a reference on."""
@@ -214,10 +242,16 @@ class PeerTransport:
             self.before_media(motion=False)
             self._emit(ReceivedReference(data))
 
+    def on_closed(self) -> None:
+        """The peer's transport ended under the call."""
+        self._finish("the other side closed the connection without a goodbye", failed=not self._said_bye)
+
     def before_media(self, *, motion: bool) -> None:
         """Mark where the media begin on the wire."""
         if self._first_media is None:
             self._first_media = self._mark()
+            if self._line is not None:
+                self._line.media_began(self._first_media.time_s)
         if motion and self._first_motion is None:
             self._first_motion = self._mark()
 
@@ -244,6 +278,8 @@ class PeerTransport:
         if self._handshake.receive(remote) is HandshakeState.REFUSED:
             self._finish(f"call refused: {self._handshake.reason}", failed=True)
             return
+        if self._line is not None:
+            self._line.call_began()
         self._emit(Accepted(remote))
         for _ in range(3):
             self._channels.send_control(Ping(_microseconds()))
@@ -285,7 +321,9 @@ class PeerTransport:
             if self._liveness.quality(now) is PathQuality.LOST:
                 silence = self._config.liveness.lost_s
                 self._finish(f"nothing heard from the other side for {silence:g} s: the call is lost", failed=True)
-            if self._liveness.probe_due(now) or now - clock_ping > _CLOCK_PING_S:
+            if self._liveness.probe_due(now):
+                self._channels.send_probe()
+            elif now - clock_ping > _CLOCK_PING_S:
                 clock_ping = now
                 self.send_control(Ping(_microseconds()))
             if now - statistics >= _STATISTICS_S and not self.ended.done():

@@ -23,8 +23,10 @@ from call.messages import (
     EndCall,
     LinkMessage,
     SendControl,
+    SendFeedback,
     SendMotion,
     SendReference,
+    SetKeyRate,
     ToTransport,
 )
 from call.transport import PeerTransport, TransportConfig
@@ -56,6 +58,10 @@ async def _obey(link: TransportLink, transport: PeerTransport) -> None:
                 transport.send_motion(message.packet)
             case SendReference():
                 transport.send_reference(message.data)
+            case SendFeedback():
+                transport.send_feedback(message.data)
+            case SetKeyRate():
+                transport.set_key_rate(message.bytes_per_s)
             case SendControl():
                 transport.send_control(message.message)
             case AcceptInvitation():

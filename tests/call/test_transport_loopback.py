@@ -21,6 +21,7 @@ from call.messages import (
     SendReference,
     TransportStatistics,
 )
+from call.sctp_tuning import SctpTuning
 from tests.call.loopback import CONFIG, HELLO, LoopbackPeer, connected_peers, peers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill signals and /proc are POSIX")
@@ -55,14 +56,13 @@ def test_motion_references_and_control_arrive_unchanged() -> None:
         assert mine.statistics.malformed == 0
 
 
-@pytest.mark.parametrize(("frames_per_message", "out_kbps", "back_kbps"), [(1, 30.0, 22.3), (2, 18.4, 11.2)])
-def test_wire_meter_agrees_with_the_measured_sums(frames_per_message: int, out_kbps: float, back_kbps: float) -> None:
-    config = replace(CONFIG, channels=ChannelConfig(frames_per_message=frames_per_message))
-    # The sums were measured with 30 bytes in a message of one frame; the bundle's count is one of them.
-    payload = bytes(29 if frames_per_message == 1 else 30)
+# Plain aiortc: 125 bytes a message of 30, answered by 93. Tuned: 117, answered by 85 every 400 ms.
+@pytest.mark.parametrize(("tuned", "out_kbps", "back_kbps"), [(False, 30.0, 22.3), (True, 28.1, 1.7)])
+def test_wire_meter_agrees_with_the_measured_sums(tuned: bool, out_kbps: float, back_kbps: float) -> None:
+    config = replace(CONFIG, channels=ChannelConfig(sctp=SctpTuning(enabled=tuned)))
     with connected_peers(config) as (first, second):
         time.sleep(0.5)  # the first pings, which measure the clocks, are no part of the sums
-        _stream(first, 120, payload)
+        _stream(first, 120, bytes(30))
         time.sleep(0.3)
         first.send(EndCall(""))
         statistics = first.expect(CallEnded).statistics
@@ -75,7 +75,7 @@ def test_wire_meter_agrees_with_the_measured_sums(frames_per_message: int, out_k
     sent = statistics.last_motion.count.sent_bytes - statistics.first_motion.count.sent_bytes
     received = statistics.last_motion.count.received_bytes - statistics.first_motion.count.received_bytes
     assert sent * 8 / seconds / 1000 == pytest.approx(out_kbps, rel=0.05)
-    assert received * 8 / seconds / 1000 == pytest.approx(back_kbps, rel=0.05)
+    assert received * 8 / seconds / 1000 == pytest.approx(back_kbps, rel=0.05 if not tuned else 0.3)
     assert remote.motion_received == pytest.approx(120, abs=2)
 
 
@@ -86,12 +86,12 @@ def test_a_long_reference_does_not_delay_motion() -> None:
                 first.send(SendReference(bytes(40_000)))
             first.send(SendMotion(time.monotonic_ns().to_bytes(8, "big")))
             time.sleep(0.02)
-        arrived = second.collect(1.0)
+        arrived = second.collect(1.5)
     delays = [when - int.from_bytes(m.packet, "big") / 1e9 for when, m in arrived if isinstance(m, ReceivedMotion)]
     references = [when for when, m in arrived if isinstance(m, ReceivedReference)]
     assert len(delays) >= 28
     assert sorted(delays)[len(delays) // 2] < 0.05
-    # 40 kB at 110 kB/s: the pacing shows, an unpaced transfer over loopback takes a few milliseconds.
+    # 40 kB at 60 kB/s: the pacing shows, an unpaced transfer over loopback takes a few milliseconds.
     started = next(when for when, m in arrived if isinstance(m, ReceivedMotion))
     assert references[0] - started > 0.3
 
