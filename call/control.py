@@ -31,6 +31,7 @@ class Hello:
         frame_px: edge of the rebuilt square frame in pixels.
         sends: this peer will send video.
         receives: this peer can rebuild video.
+        max_kbps: the other side shall send no more, kilobits a second with all headers; 0 sets no limit.
     """
 
     bitstream_version: int
@@ -39,6 +40,7 @@ class Hello:
     frame_px: int
     sends: bool
     receives: bool
+    max_kbps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

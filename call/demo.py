@@ -19,14 +19,15 @@ from pathlib import Path
 
 from adasr_core.bundle import open_bundle
 from adasr_core.engines.runner import EngineName
-from call.channels import ChannelConfig
 from call.demo_figures import DemoFigures, measure_demo
+from call.emulated_line import LineConfig
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
 from call.sending import call_sender_config
 from call.signalling import InvitationKind
 from call.sinks import PictureStore, StoredFrame, temporary_folder
 from call.sources import ClipSource, VideoClip
 from sender import CropMode
+from sender.rate_control import RateControlConfig
 
 _PEERS = ("sending", "receiving")
 _START_S = 90.0
@@ -58,8 +59,12 @@ class DemoConfig:
     """Threads of the sender's networks."""
     receiving_threads: int = 2
     """Threads of the receiver's networks."""
-    channels: ChannelConfig = field(default_factory=ChannelConfig)
-    """How the channels share the line."""
+    rate: RateControlConfig = field(default_factory=RateControlConfig)
+    """What the video may take of the line."""
+    line: LineConfig | None = None
+    """The emulated line from the sending to the receiving peer; None leaves loopback as it is."""
+    line_back: LineConfig | None = None
+    """The same for the way back, which carries feedback and acknowledgements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,14 @@ def run_demo(
             shown_path=paths[1],
             picture_px=picture_px,
             figures=measure_demo(
-                sending.report, receiving.report, sending.frames, receiving.frames, paths[0], paths[1], picture_px
+                sending.report,
+                receiving.report,
+                sending.frames,
+                receiving.frames,
+                paths[0],
+                paths[1],
+                picture_px,
+                config.line,
             ),
         )
         use(demo)
@@ -273,7 +285,8 @@ def _run_peer(pipe: Connection, config: DemoConfig, sends: bool, path: Path, pic
             receives=not sends,
             seconds=config.seconds if sends else None,
             loopback_only=True,
-            channels=config.channels,
+            rate=config.rate,
+            line=config.line if sends else config.line_back,
             sender=call_sender_config(CropMode.FULL if config.full else CropMode.FACE),
         )
         store = PictureStore(path, picture_px)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from adasr_core.bitstream import TICKS_PER_SECOND, unwrap_u16
 from adasr_core.picture_quality import psnr_db
+from call.emulated_line import LineConfig
 from call.messages import TransportStatistics, WireMark
 from call.peer import CallReport
 from call.receiving import ReceivingReport
-from call.sending import SendingReport
+from call.sending_report import SendingReport
+from call.shown_frames import Outage, longest_freeze_ms, own_share, recovery_ms
 from call.sinks import StoredFrame, read_pictures
 
 Image = npt.NDArray[np.uint8]
@@ -25,29 +27,39 @@ _NEEDED_FPS = 20.0
 _NEEDED_SHARE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DemoFigures:
     """The figures of one demo; None where nothing was rebuilt.
 
     Attributes:
         seconds: from the first frame sent to the last.
         frames_captured: frames that the clip gave.
+        frames_left_out: frames that were not sent because the line does not afford the clip's frame rate.
         frames_sent: frames sent as motion.
         frames_rebuilt: frames rebuilt and shown.
-        frames_interpolated: of these, made from their neighbours.
+        frames_made_up: of these, drawn between others or by carrying motion on.
+        shown_share: share of the frames sent that were shown by their own motion, 0 to 1, an outage apart.
+        longest_freeze_ms: longest time from one picture to the next, an outage apart.
+        recovery_ms: from the end of an outage to the next picture; None without one.
         fps_captured: frames a second that the clip gave.
         fps_shown: frames a second shown, from the first to the last.
-        bytes_per_frame: mean bytes of a motion packet, its header included.
+        messages: motion messages sent.
+        frames_per_message: mean frames in a motion message.
+        bytes_per_frame: mean bytes of motion for a frame, headers of the messages included.
         references: references sent.
         reference_bytes: their bytes.
+        references_by_kind: how many were sent for each reason.
         payload_kbps: motion and references before any transport header.
         wire_kbps: everything that the sender sent, headers of IP, UDP, DTLS and SCTP included, from the first byte of
-            the first reference to the last motion packet.
-        return_kbps: everything that came back in the same time, acknowledgements above all.
-        steady_wire_kbps: as ``wire_kbps``, from the first motion packet on: without the first picture.
+            the first reference to the last motion message.
+        return_kbps: everything that came back in the same time, feedback and acknowledgements above all.
+        steady_wire_kbps: as ``wire_kbps``, from the first motion message on: without the first picture.
+        line_kbps: what the sender thinks that the line carries, at the end.
+        line_loss: share of the frames sent that did not arrive lately, at the end, 0 to 1.
+        rtt_ms: shortest round trip of the last seconds, as feedback tells it.
         latency_ms_p50: from the capture of a frame to the moment when its rebuilt picture is complete, median.
         latency_ms_p95: the same, 95th percentile.
-        coding_ms_p50: from capture to packet, median.
+        coding_ms_p50: from capture until the frame's message left, median; gathering frames is in it.
         rebuild_ms_p50: one rebuild, median.
         rebuild_ms_p95: the same, 95th percentile.
         psnr_db: mean over the frames of the rebuilt picture against the source.
@@ -55,18 +67,28 @@ class DemoFigures:
 
     seconds: float
     frames_captured: int
+    frames_left_out: int
     frames_sent: int
     frames_rebuilt: int
-    frames_interpolated: int
+    frames_made_up: int
+    shown_share: float
+    longest_freeze_ms: float | None
+    recovery_ms: float | None
     fps_captured: float
     fps_shown: float
+    messages: int
+    frames_per_message: float
     bytes_per_frame: float
     references: int
     reference_bytes: int
+    references_by_kind: tuple[tuple[str, int], ...]
     payload_kbps: float
     wire_kbps: float | None
     return_kbps: float | None
     steady_wire_kbps: float | None
+    line_kbps: float
+    line_loss: float
+    rtt_ms: float | None
     latency_ms_p50: float | None
     latency_ms_p95: float | None
     coding_ms_p50: float | None
@@ -83,6 +105,7 @@ def measure_demo(
     sent_path: Path,
     shown_path: Path,
     picture_px: int,
+    line: LineConfig | None = None,
 ) -> DemoFigures:
     """Work out the figures.
 
@@ -94,6 +117,7 @@ def measure_demo(
         sent_path: pictures that were sent.
         shown_path: pictures that were rebuilt.
         picture_px: edge of the pictures.
+        line: the emulated line of the sending peer, if there was one.
     """
     sent, shown = sending.sending, receiving.receiving
     if sent is None or shown is None:
@@ -102,21 +126,32 @@ def measure_demo(
     span_s = shown.shown_times_s[-1] - shown.shown_times_s[0] if len(shown.shown_times_s) > 1 else 0.0
     latencies = latencies_ms(shown)
     statistics = sending.statistics
+    outage = outage_of(line, statistics)
     return DemoFigures(
         seconds=seconds,
         frames_captured=sent.frames_captured,
+        frames_left_out=sent.frames_left_out,
         frames_sent=sent.frames_sent,
         frames_rebuilt=shown.frames_shown,
-        frames_interpolated=shown.frames_interpolated,
+        frames_made_up=shown.frames_made_up,
+        shown_share=own_share(sent.sent_times_ms, shown.capture_times_ms, shown.made_up, outage),
+        longest_freeze_ms=longest_freeze_ms(shown.shown_times_s, outage),
+        recovery_ms=recovery_ms(shown.shown_times_s, outage),
         fps_captured=captured_fps(sent),
         fps_shown=(len(shown.shown_times_s) - 1) / span_s if span_s > 0 else 0.0,
+        messages=sent.messages,
+        frames_per_message=sent.frames_sent / max(sent.messages, 1),
         bytes_per_frame=sent.motion_bytes / max(sent.frames_sent, 1),
         references=sent.references,
         reference_bytes=sent.reference_bytes,
+        references_by_kind=sent.references_by_kind,
         payload_kbps=(sent.motion_bytes + sent.reference_bytes) * 8 / 1000 / seconds if seconds else 0.0,
         wire_kbps=_sent_kbps(statistics, statistics.first_media if statistics else None),
         return_kbps=_returned_kbps(statistics, statistics.first_media if statistics else None),
         steady_wire_kbps=_sent_kbps(statistics, statistics.first_motion if statistics else None),
+        line_kbps=sent.line.estimate_bps / 1000,
+        line_loss=sent.line.loss,
+        rtt_ms=None if sent.line.rtt_s is None else sent.line.rtt_s * 1000,
         latency_ms_p50=_percentile(latencies, 50),
         latency_ms_p95=_percentile(latencies, 95),
         coding_ms_p50=_percentile(sent.coding_ms, 50),
@@ -138,17 +173,26 @@ def demo_faults(sending: CallReport, receiving: CallReport, figures: DemoFigures
         faults.append(f"{figures.frames_rebuilt} frames were rebuilt")
     elif figures.fps_shown < needed_fps:
         faults.append(f"{figures.fps_shown:.1f} frames a second were shown, at least {needed_fps:.1f} are needed")
-    if figures.frames_rebuilt < _NEEDED_SHARE * figures.frames_sent:
-        faults.append(f"{figures.frames_rebuilt} of {figures.frames_sent} frames sent were rebuilt")
+    if figures.shown_share < _NEEDED_SHARE:
+        faults.append(f"{100 * figures.shown_share:.0f} % of the {figures.frames_sent} frames sent were shown")
     return faults
 
 
+def outage_of(line: LineConfig | None, statistics: TransportStatistics | None) -> Outage | None:
+    """When the emulated line carried nothing, on the monotonic clock that both peers read; None if it always did."""
+    if line is None or not line.outage_s or statistics is None or statistics.first_media is None:
+        return None
+    start_s = statistics.first_media.time_s + line.outage_at_s
+    return Outage(start_s, start_s + line.outage_s)
+
+
 def latencies_ms(shown: ReceivingReport) -> list[float]:
-    """Capture to rebuilt picture for every frame shown, both clocks being one."""
+    """Capture to rebuilt picture for every frame that was sent and shown, both clocks being one."""
     latencies = []
-    for capture_ms, shown_s in zip(shown.capture_times_ms, shown.shown_times_s, strict=True):
+    for capture_ms, shown_s, made_up in zip(shown.capture_times_ms, shown.shown_times_s, shown.made_up, strict=True):
         shown_ms = shown_s * 1000
-        latencies.append(shown_ms - unwrap_u16(capture_ms, round(shown_ms)))
+        if not made_up:
+            latencies.append(shown_ms - unwrap_u16(capture_ms, round(shown_ms)))
     return latencies
 
 

@@ -25,7 +25,7 @@ class SendControl:
 
 @dataclass(frozen=True, slots=True)
 class SendMotion:
-    """To the transport: one packed motion packet."""
+    """To the transport: one packed `MotionMessage`, a datagram of its own."""
 
     packet: bytes
 
@@ -35,6 +35,20 @@ class SendReference:
     """To the transport: one packed reference packet."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendFeedback:
+    """To the transport: one packed `MotionFeedback`; a newer one replaces one that has not left."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetKeyRate:
+    """To the transport: pace references at this many bytes a second from now on."""
+
+    bytes_per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ class ReceivedControl:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMotion:
-    """From the transport: one motion packet, still packed."""
+    """From the transport: one `MotionMessage`, still packed."""
 
     packet: bytes
 
@@ -75,6 +89,13 @@ class ReceivedMotion:
 @dataclass(frozen=True, slots=True)
 class ReceivedReference:
     """From the transport: one reference packet, still packed."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFeedback:
+    """From the transport: one `MotionFeedback`, still packed."""
 
     data: bytes
 
@@ -103,6 +124,7 @@ class TransportStatistics:
         malformed: messages of the peer that could not be read.
         path: quality of the path.
         rtt_ms: shortest recent round trip, None before the first pong.
+        references_failed: references given up, refused or forgotten on their way.
         queue_dropped: messages that the bounded queues towards the media process forgot.
     """
 
@@ -118,6 +140,7 @@ class TransportStatistics:
     path: PathQuality
     rtt_ms: float | None
     queue_dropped: int
+    references_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +152,27 @@ class CallEnded:
     statistics: TransportStatistics | None
 
 
-ToTransport = AcceptInvitation | SendControl | SendMotion | SendReference | EndCall
+ToTransport = AcceptInvitation | SendControl | SendMotion | SendReference | SendFeedback | SetKeyRate | EndCall
 FromTransport = (
-    LocalInvitation | Accepted | ReceivedControl | ReceivedMotion | ReceivedReference | TransportStatistics | CallEnded
+    LocalInvitation
+    | Accepted
+    | ReceivedControl
+    | ReceivedMotion
+    | ReceivedReference
+    | ReceivedFeedback
+    | TransportStatistics
+    | CallEnded
 )
 LinkMessage = ToTransport | FromTransport
 
-EVENT_LANE, REFERENCE_LANE, MOTION_LANE = 0, 1, 2
-LANE_CAPACITIES = (256, 16, 8)
+EVENT_LANE, REFERENCE_LANE, MOTION_LANE, FEEDBACK_LANE = 0, 1, 2, 3
+LANE_CAPACITIES = (256, 16, 8, 8)
 
 
 def lane_of(message: LinkMessage) -> int:
     """The lane of a bounded queue that a message belongs to."""
     if isinstance(message, SendMotion | ReceivedMotion):
         return MOTION_LANE
+    if isinstance(message, SendFeedback | ReceivedFeedback):
+        return FEEDBACK_LANE
     return REFERENCE_LANE if isinstance(message, SendReference | ReceivedReference) else EVENT_LANE

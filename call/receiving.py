@@ -1,6 +1,8 @@
 """The receiving half of a media process: packets to frames.
 
     transport --link's reader thread--> bounded lanes --showing thread--> Receiver --> sink
+        ^                                                     |
+        +--- acknowledgements, requests, feedback ------------+
 
 Lanes that are full forget their oldest packet. A failure ends the loop and is kept for the thread that owns the call.
 """
@@ -16,16 +18,19 @@ from dataclasses import dataclass
 from adasr_core.bitstream import BitstreamError
 from call.control import ReferenceAck, ReferenceRequest
 from call.drop_oldest import DropOldestQueue
+from call.feedback_pace import FeedbackPace
 from call.messages import (
     LANE_CAPACITIES,
+    MOTION_LANE,
     ReceivedMotion,
     ReceivedReference,
     SendControl,
+    SendFeedback,
     ToTransport,
     lane_of,
 )
 from call.sinks import FrameSink, ShownFrame
-from receiver import Receiver
+from receiver import MotionOutcome, Receiver, ReceiverStatistics
 
 _LONGEST_POLL_S = 0.02
 _SHORTEST_POLL_S = 0.001
@@ -33,31 +38,38 @@ _DRAIN_S = 0.5
 _REQUEST_INTERVAL_S = 1.0
 _JOIN_S = 5.0
 _TIMES_KEPT = 100_000
+_MOTION_WAITING = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivingReport:
     """What a receiving loop did.
 
     Attributes:
         frames_shown: frames rebuilt and shown, interpolated ones included.
-        frames_interpolated: frames made from their neighbours.
+        frames_made_up: of these, drawn between others or by carrying motion on.
         references: references received.
         malformed: packets that could not be read.
+        feedback_sent: how often the sender was told what came.
         queue_dropped: packets forgotten because rebuilding did not keep up.
         capture_times_ms: capture times of the frames shown, on the sender's clock modulo 65,536 ms, the latest 100,000.
         shown_times_s: our monotonic clock when each of them was complete.
+        made_up: whether each of them was made up rather than sent.
         rebuild_ms: time that each rebuild took.
+        statistics: the receiver's own counts.
     """
 
     frames_shown: int
-    frames_interpolated: int
+    frames_made_up: int
     references: int
     malformed: int
+    feedback_sent: int
     queue_dropped: int
     capture_times_ms: tuple[int, ...]
     shown_times_s: tuple[float, ...]
+    made_up: tuple[bool, ...]
     rebuild_ms: tuple[float, ...]
+    statistics: ReceiverStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,8 @@ class ReceivingLoop:
         sink: FrameSink,
         send: Callable[[ToTransport], None],
         inbox: DropOldestQueue[Arrival],
+        *,
+        duplex: bool = False,
     ) -> None:
         """Prepare; ``start`` begins.
 
@@ -84,7 +98,8 @@ class ReceivingLoop:
             receiver: used by the showing thread alone from here on.
             sink: takes the frames; not closed here.
             send: hands a message to the transport; must not block.
-            inbox: references and motion packets that arrived; closed when the call ends.
+            inbox: references and motion messages that arrived; closed when the call ends.
+            duplex: this peer sends video as well.
         """
         self._receiver = receiver
         self._sink = sink
@@ -92,7 +107,11 @@ class ReceivingLoop:
         self._inbox = inbox
         self._stop = threading.Event()
         self._shown = 0
-        self._interpolated = 0
+        self._pace = FeedbackPace(duplex=duplex)
+        self._urgent = False
+        self._feedback_sent = 0
+        self._made_up: deque[bool] = deque(maxlen=_TIMES_KEPT)
+        self._frames_made_up = 0
         self._references = 0
         self._malformed = 0
         self._requested_at = 0.0
@@ -122,13 +141,16 @@ class ReceivingLoop:
         """What was done so far."""
         return ReceivingReport(
             frames_shown=self._shown,
-            frames_interpolated=self._interpolated,
+            frames_made_up=self._frames_made_up,
             references=self._references,
             malformed=self._malformed,
+            feedback_sent=self._feedback_sent,
             queue_dropped=self._inbox.dropped,
             capture_times_ms=tuple(self._capture_ms),
             shown_times_s=tuple(self._shown_s),
+            made_up=tuple(self._made_up),
             rebuild_ms=tuple(self._rebuild_ms),
+            statistics=self._receiver.statistics,
         )
 
     def _guarded(self) -> None:
@@ -144,6 +166,7 @@ class ReceivingLoop:
             while arrival is not None:
                 self._receive(arrival)
                 arrival = self._inbox.take(0)
+            self._tell_what_came()
             shown = self._render()
             now = time.monotonic()
             if self._inbox.closed:
@@ -167,12 +190,25 @@ class ReceivingLoop:
                 self._references += 1
                 self._send(SendControl(ReferenceAck(acknowledgement.slot, acknowledgement.generation)))
             elif isinstance(message, ReceivedMotion):
-                self._receiver.receive_motion(message.packet, now)
+                self._pace.motion_arrived(now)
+                outcome = self._receiver.receive_motion(message.packet, now)
+                self._urgent = self._urgent or outcome is MotionOutcome.MISSING_BASE
         except BitstreamError:
             self._malformed += 1
         if self._receiver.wants_reference and now - self._requested_at > _REQUEST_INTERVAL_S:
             self._requested_at = now
             self._send(SendControl(ReferenceRequest()))
+
+    def _tell_what_came(self) -> None:
+        now = time.monotonic()
+        if not self._pace.due(now, urgent=self._urgent):
+            return
+        feedback = self._receiver.feedback(now)
+        if feedback is not None:
+            self._pace.sent(now)
+            self._urgent = False
+            self._feedback_sent += 1
+            self._send(SendFeedback(feedback.pack()))
 
     def _render(self) -> bool:
         started = time.monotonic()
@@ -181,7 +217,8 @@ class ReceivingLoop:
             return False
         now = time.monotonic()
         self._shown += 1
-        self._interpolated += frame.interpolated
+        self._frames_made_up += frame.interpolated
+        self._made_up.append(frame.interpolated)
         self._capture_ms.append(frame.capture_time_ms & 0xFFFF)
         self._shown_s.append(now)
         self._rebuild_ms.append((now - started) * 1000)
@@ -190,8 +227,14 @@ class ReceivingLoop:
 
 
 def make_inbox() -> DropOldestQueue[Arrival]:
-    """The bounded queue between the link's reader thread and a receiving loop."""
-    return DropOldestQueue(*LANE_CAPACITIES)
+    """The bounded queue between the link's reader thread and a receiving loop.
+
+    It holds more than a second of motion: reading a message takes a hundredth of a rebuild, and one that is forgotten
+    because a rebuild took long would look like a loss of the line, and be missed by those that build on it.
+    """
+    capacities = list(LANE_CAPACITIES)
+    capacities[MOTION_LANE] = _MOTION_WAITING
+    return DropOldestQueue(*capacities)
 
 
 def put_media(inbox: DropOldestQueue[Arrival], message: ReceivedMotion | ReceivedReference) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bitstream.motion import MotionCodec
-from adasr_core.bitstream.picture import decode_picture
 from adasr_core.engines import FaceModel
 from adasr_core.geometry import FACE_KEYPOINTS, MotionParameters
+from sender.look import Look
 from sender.sent_references import SentReference, SentReferences
 
 Image = npt.NDArray[np.uint8]
@@ -57,12 +57,17 @@ def _shrink(picture: Image, side: int) -> Image:
 class PushedFrame:
     """What packets were made of.
 
-    picture: uint8 [512, 512, 3]. driving: its parameters before quantisation. time: of capture, seconds.
+    picture: uint8 [512, 512, 3]. look: with its parameters before quantisation. time: of capture, seconds.
     """
 
     picture: Image
-    driving: MotionParameters
+    look: Look
     time: float
+
+    @property
+    def driving(self) -> MotionParameters:
+        """Its parameters before quantisation."""
+        return self.look.parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,10 @@ class ClosedLoop:
         self._since_preparation = 0
         self._turn = 0
 
+    def set_motion_quality(self, motion_quality: int) -> None:
+        """Quantiser of the packets from now on, 0 to 15."""
+        self._motion_quality = motion_quality
+
     def push(self, frame: PushedFrame | None) -> None:
         """Note what the next step may measure. None: the frame was none to measure, and the next step does nothing."""
         self._frame = frame
@@ -122,14 +131,14 @@ class ClosedLoop:
         """Make the features of one acknowledged reference. False when all have them."""
         for reference in self._references.usable():
             if reference.features is None and reference.coded is not None:
-                reference.features = self._model.encode(decode_picture(reference.coded, self._model.frame_px))
+                reference.features = self._model.encode(reference.coded.decode())
                 reference.coded = None
                 return True
         return False
 
     def _measure(self, frame: PushedFrame) -> Measurement | None:
         """Rebuild the frame with one reference and compare; None, and due again, when none is ready."""
-        ready = [reference for reference in self._references.ranked(frame.driving) if reference.features is not None]
+        ready = [reference for reference in self._references.ranked(frame.look) if reference.features is not None]
         if not ready:
             return None
         self._since_measurement = 0
@@ -139,7 +148,7 @@ class ClosedLoop:
         received = self._codec.quantise(frame.driving, reference.parameters, self._motion_quality)
         rebuilt = self._model.rebuild(reference.features, reference.parameters, received)
         quality_db = picture_quality_db(rebuilt, frame.picture, frame.driving)
-        self._references.measured(reference, frame.driving, quality_db)
+        self._references.measured(reference, frame.look, quality_db)
         return Measurement(quality_db=quality_db, time=frame.time, of_current=reference is current)
 
     def _pick(self, ready: list[SentReference], current: SentReference | None) -> SentReference:

@@ -1,22 +1,30 @@
 """When to send a new reference.
 
 A reference goes out at once when the receiver cannot show anything right without it (the first one, one that it asked
-for, a face found at a new place, a face that left). Otherwise only if it mends the picture: the sender rebuilds what
-the receiver shows and compares it with what a fresh reference would give. Everything is charged to a token bucket;
-what cannot wait may overdraw it once, what can wait needs the tokens. At most one reference is on its way at a time;
+for, a face found at a new place, a face that left). Otherwise one goes out as soon as the rate has earned it, if it
+promises any gain at all::
+
+    tokens |    /|    /|    /|         ______    <- still picture: no gain, tokens are saved up
+           |   / |   / |   / |        /      |
+           |  /  |  /  |  /  |  /    /       |   <- it moves again: mended at once
+           +-----+-----+-----+------------------> T, s
+
+Evenly spaced references were measured against saving tokens for moments when the gain is above its mean: they gain
+more, for what is saved up mends nothing meanwhile (docs/references.md). At most one reference is on its way at a time;
 only a request overtakes it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
 from sender.token_bucket import TokenBucket
 
-_MEASURED_KEPT = 20
-_MEASURED_NEEDED = 5
+_LEARNING = 0.3
+_SMOOTHING_S = 0.25
+_LONGEST_STEP_S = 1.0
+_SURPRISE = 2.0
 
 
 class ReferenceReason(Enum):
@@ -29,35 +37,36 @@ class ReferenceReason(Enum):
     QUALITY = "quality"
     SCENE = "scene without a face"
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the receiver cannot show anything right without it."""
+        return self not in (ReferenceReason.QUALITY, ReferenceReason.CROP_MOVED)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReferencePolicyConfig:
-    """The rate and the threshold of references."""
+    """The thresholds of references; their rate is `RatePlan.reference_bps`."""
 
     single_key_frame: bool = False
     """One key frame only: a new one just on request or for a face found anew."""
-    budget_bps: float = 8000.0
-    """Mean rate of references, bits a second."""
-    burst_bytes: int = 24_000
-    """Bytes that references may use at once after a quiet time."""
-    quality_gain_db: float = 2.0
-    """A reference must promise this gain while tokens are plenty; twice of it when they are short."""
-    worst_share: float = 0.35
-    """Only a picture among so many of the worst of the last 20 measured ones: a bank of unlike poses serves longer."""
-    min_interval_s: float = 0.4
+    burst_s: float = 4.0
+    """So many seconds' worth of the rate may be used at once after a quiet time."""
+    least_burst_bytes: int = 6000
+    """That much at least may."""
+    least_gain_db: float = 0.2
+    """A reference must promise this much, decibels."""
+    min_interval_s: float = 0.15
     """Shortest time between two references, seconds."""
     acknowledgement_timeout_s: float = 3.0
     """A reference not acknowledged for so long no longer holds back the next one, seconds."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
-        for name in ("budget_bps", "quality_gain_db", "min_interval_s"):
+        for name in ("burst_s", "least_gain_db", "min_interval_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected 0 or more")
-        if not 0 < self.worst_share <= 1:
-            raise ValueError(f"worst_share: got {self.worst_share}, expected above 0 and at most 1")
-        if self.burst_bytes < 1:
-            raise ValueError(f"burst_bytes: got {self.burst_bytes}, expected at least 1")
+        if self.least_burst_bytes < 1:
+            raise ValueError(f"least_burst_bytes: got {self.least_burst_bytes}, expected at least 1")
         if not self.acknowledgement_timeout_s > 0:
             raise ValueError(f"acknowledgement_timeout_s: got {self.acknowledgement_timeout_s}, expected more than 0")
 
@@ -67,9 +76,8 @@ class Situation:
     """What the policy needs to know about a frame.
 
     no_reference: there is a face, and no acknowledged reference of one. face_gone: the face left, and the receiver
-    still shows it. scene_changed: the place without a face looks different by now. quality_db: of the rebuild with
-    the best reference, None when not measured lately. fresh_quality_db: of a rebuild right from its own reference,
-    None when unknown. awaiting: a reference is sent and not yet acknowledged.
+    still shows it. scene_changed: the place without a face looks different by now. gain_db: what a fresh reference
+    would gain over the best one there is, None when unknown. awaiting: a reference is sent and not yet acknowledged.
     """
 
     time: float
@@ -78,27 +86,43 @@ class Situation:
     crop_moved: bool = False
     face_gone: bool = False
     scene_changed: bool = False
-    quality_db: float | None = None
-    fresh_quality_db: float | None = None
+    gain_db: float | None = None
     awaiting: bool = False
 
 
 class ReferencePolicy:
     """Decides, frame by frame, whether a reference goes out, and why."""
 
-    def __init__(self, config: ReferencePolicyConfig) -> None:
+    def __init__(self, config: ReferencePolicyConfig, rate_bps: float, expected_bytes: float = 1000.0) -> None:
+        """Begin with nothing sent.
+
+        rate_bps: mean rate of references, bits a second; see `set_rate`. expected_bytes: of one, until it is known.
+        """
         self._config = config
-        self._bucket = TokenBucket(config.budget_bps, config.burst_bytes)
+        self._rate_bps = rate_bps
+        self._bucket = TokenBucket(rate_bps, self._burst_bytes(rate_bps))
         self._sent_time: float | None = None
-        self._expected_bytes = 6000.0
+        self._expected_bytes = expected_bytes
         self._last_reason: ReferenceReason | None = None
         self._requested = False
         self._owed = False
-        self._measured: deque[float] = deque(maxlen=_MEASURED_KEPT)
+        self._gain_time: float | None = None
+        self._gain_db = 0.0
 
-    def measured(self, quality_db: float) -> None:
-        """A rebuild with the best reference had this quality; see `Situation.quality_db`."""
-        self._measured.append(quality_db)
+    @property
+    def rate_bps(self) -> float:
+        """Mean rate of references, bits a second."""
+        return self._rate_bps
+
+    def set_rate(self, rate_bps: float, now: float | None) -> None:
+        """Another mean rate from `now` on (None: before the first frame). The first picture is not charged to it."""
+        if rate_bps == self._rate_bps:
+            return
+        self._rate_bps = rate_bps
+        if now is None:
+            self._bucket = TokenBucket(rate_bps, self._burst_bytes(rate_bps))
+        else:
+            self._bucket.set_rate(rate_bps, self._burst_bytes(rate_bps), now)
 
     def request(self, *, awaiting: bool) -> bool:
         """The receiver asks for a reference. False when the answer is on its way (`awaiting`: one is) already."""
@@ -110,6 +134,7 @@ class ReferencePolicy:
     def decide(self, now: Situation) -> ReferenceReason | None:
         """Why to send a reference with this frame, or None."""
         config = self._config
+        self._note_gain(now)
         if self._sent_time is None:
             return ReferenceReason.FIRST
         # A face found while another reference is on its way is not forgotten.
@@ -119,7 +144,7 @@ class ReferencePolicy:
         if elapsed_s < config.min_interval_s or (now.awaiting and not timed_out and not self._requested):
             return None
         level = self._bucket.level_bytes(now.time)
-        if level > -config.burst_bytes:
+        if level > -self._burst_bytes(self._rate_bps):
             if self._requested or (now.awaiting and timed_out):
                 return ReferenceReason.REQUESTED
             if self._owed:
@@ -132,26 +157,40 @@ class ReferencePolicy:
             return ReferenceReason.SCENE
         if now.crop_moved:
             return ReferenceReason.CROP_MOVED
-        if self._would_mend(now):
+        if now.gain_db is not None and self._gain_time is not None and self._gain_db >= config.least_gain_db:
             return ReferenceReason.QUALITY
         return None
 
-    def _would_mend(self, now: Situation) -> bool:
-        """Whether the picture is bad against what a fresh reference gives, and against what it was lately."""
-        if now.quality_db is None or now.fresh_quality_db is None or len(self._measured) < _MEASURED_NEEDED:
-            return False
-        needed_db = self._config.quality_gain_db * (2.0 - self._bucket.fill(now.time))
-        if now.fresh_quality_db - now.quality_db < needed_db:
-            return False
-        lately = sorted(self._measured)
-        return now.quality_db <= lately[min(int(self._config.worst_share * len(lately)), len(lately) - 1)]
-
     def sent(self, count_bytes: int, time: float, reason: ReferenceReason) -> None:
         """A reference of `count_bytes` went out at `time`."""
-        self._bucket.spend(count_bytes, time)
+        if reason is ReferenceReason.FIRST:
+            # What it costs is the price of a call, not of its rate; what follows shall keep to the rate from here on.
+            self._bucket.spend(max(int(self._bucket.level_bytes(time)), 0), time)
+        else:
+            self._bucket.spend(count_bytes, time)
+        if reason in (ReferenceReason.QUALITY, ReferenceReason.CROP_MOVED):
+            # One that begins a chain is larger than those to come.
+            typical = min(count_bytes, _SURPRISE * self._expected_bytes)
+            self._expected_bytes += _LEARNING * (typical - self._expected_bytes)
         self._sent_time = time
-        self._expected_bytes += 0.5 * (count_bytes - self._expected_bytes)
+        self._gain_time = None
         self._last_reason = reason
         self._requested = False
         if reason is not ReferenceReason.SCENE:
             self._owed = False
+
+    def _note_gain(self, now: Situation) -> None:
+        """Follow the gain, smoothed, since the last reference came into use."""
+        if now.gain_db is None or now.awaiting:
+            return
+        gain_db = max(now.gain_db, 0.0)
+        if self._gain_time is None:
+            self._gain_time = now.time
+            self._gain_db = gain_db
+            return
+        step_s = min(max(now.time - self._gain_time, 0.0), _LONGEST_STEP_S)
+        self._gain_time = now.time
+        self._gain_db += step_s / (step_s + _SMOOTHING_S) * (gain_db - self._gain_db)
+
+    def _burst_bytes(self, rate_bps: float) -> int:
+        return max(self._config.least_burst_bytes, int(rate_bps / 8 * self._config.burst_s))

@@ -5,7 +5,7 @@ motion packet only names a reference that was acknowledged. While a new referenc
 use; so one slot more than the bank's size is in play, where there is one. When the bank is full, that reference goes
 whose loss the recent poses would miss least.
 
-Which reference suits a pose is guessed from the distance of the keypoints; every rebuild that the sender measures
+Which reference suits a frame is guessed from how the two look (`sender.look`); every rebuild that the sender measures
 corrects the guess for the reference it used.
 """
 
@@ -16,35 +16,37 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from adasr_core.bitstream.packets import GENERATIONS, REFERENCE_SLOTS
 from adasr_core.engines import ReferenceFeatures
 from adasr_core.geometry import MotionParameters, SquareCrop
+from sender.look import Look, loss_matrix_db
+from sender.reference_pictures import CodedPicture
 
-_POSES_KEPT = 64
+_LOOKS_KEPT = 64
 _UNMEASURED_DB = 30.0
 _LEARNING = 0.3
-_FRESH_DISTANCE = 0.015
-"""A talking head has moved about so far (RMS, the crop being 2 wide) when a new reference has come through."""
+_FRESH_LOSS_DB = 0.8
+"""So much a rebuild has lost already when a new reference of a talking head has come through."""
 
 
 @dataclass(slots=True, eq=False)
 class SentReference:
     """A reference that was sent.
 
-    parameters: as the receiver decodes them. coded: the AVIF picture until the features are made of it. own_db:
-    quality of a rebuild of its own pose, as estimated from the measured rebuilds; None before the first. scene: shows
-    a place without a face.
+    parameters: as the receiver decodes them. look: of its picture before coding. coded: the picture until the features
+    are made of it. own_db: quality of a rebuild of its own frame, as estimated from the measured rebuilds; None before
+    the first. scene: shows a place without a face.
     """
 
     slot: int
     generation: int
     parameters: MotionParameters
+    look: Look
     crop: SquareCrop
     sent_time: float
     scene: bool
-    coded: bytes | None
+    coded: CodedPicture | None
     acknowledged: bool = False
     features: ReferenceFeatures | None = None
     own_db: float | None = None
@@ -58,24 +60,18 @@ class BankConfig:
     """References in use at a time, 1 to 16."""
     switch_gain_db: float = 0.5
     """Another reference must promise this much more than the one in use: switching back and forth flickers."""
-    loss_db: float = 3.0
-    """Guessed loss of a rebuild for each doubling of 1 + keypoint distance / `near_distance`."""
-    near_distance: float = 0.01
-    """RMS keypoint distance, the crop being 2 wide, at which a rebuild has lost `loss_db`."""
     noise_db: float = 2.0
     """Differences between references up to this are taken for noise of the guess."""
-    pose_interval_s: float = 0.4
-    """Poses are noted this often, seconds; the last 64 decide which reference is dispensable."""
+    look_interval_s: float = 0.4
+    """Looks are noted this often, seconds; the last 64 decide which reference is dispensable."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
         if not 1 <= self.size <= REFERENCE_SLOTS:
             raise ValueError(f"size: got {self.size}, expected 1..{REFERENCE_SLOTS}")
-        for name in ("switch_gain_db", "loss_db", "noise_db", "pose_interval_s"):
+        for name in ("switch_gain_db", "noise_db", "look_interval_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected 0 or more")
-        if not self.near_distance > 0:
-            raise ValueError(f"near_distance: got {self.near_distance}, expected more than 0")
 
 
 class SentReferences:
@@ -86,8 +82,8 @@ class SentReferences:
         self._held: dict[int, SentReference] = {}
         self._uses: dict[int, int] = {}
         self._slots = min(config.size + 1, REFERENCE_SLOTS)
-        self._poses: deque[npt.NDArray[np.float32]] = deque(maxlen=_POSES_KEPT)
-        self._pose_time: float | None = None
+        self._looks: deque[Look] = deque(maxlen=_LOOKS_KEPT)
+        self._look_time: float | None = None
         self._current: SentReference | None = None
         self._retire_until: float | None = None
         self._first_own_db: float | None = None
@@ -145,11 +141,11 @@ class SentReferences:
         """Drop everything sent up to `time` as soon as something newer is acknowledged."""
         self._retire_until = time
 
-    def note_pose(self, parameters: MotionParameters, time: float) -> None:
-        """Remember a pose now and then, for the choice of what to drop."""
-        if self._pose_time is None or not 0 <= time - self._pose_time < self._config.pose_interval_s:
-            self._pose_time = time
-            self._poses.append(parameters.keypoints)
+    def note_look(self, look: Look, time: float) -> None:
+        """Remember a look now and then, for the choice of what to drop."""
+        if self._look_time is None or not 0 <= time - self._look_time < self._config.look_interval_s:
+            self._look_time = time
+            self._looks.append(look)
 
     @property
     def fresh_quality_db(self) -> float | None:
@@ -157,28 +153,40 @@ class SentReferences:
 
         Of each reference so far the first measurement counts: later ones also tell how it aged.
         """
-        return None if self._first_own_db is None else self._first_own_db - self._loss_db(_FRESH_DISTANCE)
+        return None if self._first_own_db is None else self._first_own_db - _FRESH_LOSS_DB
 
-    def guess_db(self, reference: SentReference, parameters: MotionParameters) -> float:
-        """How well this reference should rebuild this pose; dB, see `closed_loop.picture_quality_db`."""
-        return self._own_db(reference) - self._loss_db(reference.parameters.distance(parameters))
+    def gain_db(self, look: Look) -> float | None:
+        """What a new reference should gain over the best one for a frame that looks like this; None without any."""
+        ranked = self.ranked(look)
+        if not ranked:
+            return None
+        return self._usual_db - _FRESH_LOSS_DB - self.guess_db(ranked[0], look)
 
-    def ranked(self, parameters: MotionParameters) -> list[SentReference]:
+    def guess_db(self, reference: SentReference, look: Look) -> float:
+        """How well this reference should rebuild such a frame; dB, see `closed_loop.picture_quality_db`."""
+        return self._own_db(reference) - look.loss_db(reference.look)
+
+    def ranked(self, look: Look) -> list[SentReference]:
         """Usable references with a face, the most promising first."""
-        return sorted(self.usable(), key=lambda reference: -self.guess_db(reference, parameters))
+        return sorted(self.usable(), key=lambda reference: -self.guess_db(reference, look))
 
-    def choose(self, parameters: MotionParameters) -> SentReference | None:
-        """The reference for this pose; the one in use stays unless another is clearly better."""
-        ranked = self.ranked(parameters)
+    def choose(self, look: Look) -> SentReference | None:
+        """The reference for this frame; the one in use stays unless another is clearly better."""
+        ranked = self.ranked(look)
         if not ranked:
             return None
         best, current = ranked[0], self._current
         if current is not None and current in ranked:
-            gain_db = self.guess_db(best, parameters) - self.guess_db(current, parameters)
+            gain_db = self.guess_db(best, look) - self.guess_db(current, look)
             if gain_db < self._config.switch_gain_db:
                 best = current
         self._current = best
         return best
+
+    def nearest(self, parameters: MotionParameters) -> SentReference | None:
+        """The acknowledged reference, scenes too, of the nearest pose: a new one's parameters are coded against it."""
+        held = [reference for reference in self._held.values() if reference.acknowledged]
+        return min(held, key=lambda r: r.parameters.distance(parameters), default=None)
 
     def choose_scene(self) -> SentReference | None:
         """The latest acknowledged picture of the place without a face."""
@@ -186,9 +194,9 @@ class SentReferences:
         self._current = max(scenes, key=lambda reference: reference.sent_time) if scenes else self._current
         return self._current if scenes else None
 
-    def measured(self, reference: SentReference, parameters: MotionParameters, quality_db: float) -> None:
-        """A rebuild of this pose with this reference had this quality."""
-        own_db = quality_db + self._loss_db(reference.parameters.distance(parameters))
+    def measured(self, reference: SentReference, look: Look, quality_db: float) -> None:
+        """A rebuild of such a frame with this reference had this quality."""
+        own_db = quality_db + look.loss_db(reference.look)
         if reference.own_db is None:
             reference.own_db = own_db
             known_db = own_db if self._first_own_db is None else self._first_own_db
@@ -196,31 +204,29 @@ class SentReferences:
         else:
             reference.own_db += _LEARNING * (own_db - reference.own_db)
 
+    @property
+    def _usual_db(self) -> float:
+        return _UNMEASURED_DB if self._first_own_db is None else self._first_own_db
+
     def _own_db(self, reference: SentReference) -> float:
-        """Quality at its own pose; small differences between references are noise of the guess, large ones are real."""
-        usual_db = _UNMEASURED_DB if self._first_own_db is None else self._first_own_db
+        """Quality at its own frame; small differences between references are noise of the guess, large ones count."""
+        usual_db = self._usual_db
         if reference.own_db is None:
             return usual_db
         difference_db = reference.own_db - usual_db
         return usual_db + math.copysign(max(abs(difference_db) - self._config.noise_db, 0.0), difference_db)
 
-    def _loss_db(self, distance: float) -> float:
-        return self._config.loss_db * math.log2(1 + distance / self._config.near_distance)
-
     def _dispensable(self, spare: SentReference | None = None) -> SentReference:
-        """The acknowledged reference that the recent poses would miss least; scenes and old ones first."""
+        """The acknowledged reference that the recent looks would miss least; scenes and old ones first."""
         held = [r for r in self._held.values() if r is not spare]
         scenes = [r for r in held if r.scene]
         if scenes:
             return min(scenes, key=lambda reference: reference.sent_time)
-        if not self._poses or len(held) == 1:
+        if not self._looks or len(held) == 1:
             return min(held, key=lambda reference: reference.sent_time)
-        poses = np.stack(list(self._poses))
         everything = held if spare is None else [*held, spare]
-        points = np.stack([r.parameters.keypoints for r in everything])
-        distances = np.sqrt(((poses[:, None] - points[None]) ** 2).sum(axis=3).mean(axis=2))
-        own_db = np.array([self._own_db(r) for r in everything])
-        scores = own_db - self._config.loss_db * np.log2(1 + distances / self._config.near_distance)
+        own_db = np.array([self._own_db(reference) for reference in everything])
+        scores = own_db - loss_matrix_db(list(self._looks), [reference.look for reference in everything])
         left = [float(np.delete(scores, i, axis=1).max(axis=1).sum()) for i in range(len(held))]
         return min(zip(left, held, strict=True), key=lambda pair: (-pair[0], pair[1].sent_time))[1]
 

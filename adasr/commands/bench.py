@@ -1,10 +1,11 @@
 """``adasr bench``: measurements.
 
 ``adasr bench speed`` times the parts of a model on the sample clip; ``adasr bench quality`` takes clips with landmarks
-through the file codec and back.
+through the file codec and back; ``adasr bench compare`` puts the codec beside ordinary video at equal wire rate.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from adasr.commands import Subparsers
@@ -45,11 +46,135 @@ def add_parser(subparsers: Subparsers) -> None:
     add_engine_options(quality)
     add_adapter_option(quality, "the person in the clips")
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
+    _add_bitrate(kinds)
+    _add_compare(kinds)
+
+
+def _add_bitrate(kinds: Subparsers) -> None:
+    from adasr.model_options import add_engine_options
+
+    bitrate = kinds.add_parser(
+        "bitrate",
+        help="bytes of the motion, and what quantising it costs",
+        description="Code the motion that the detector sees in clips, against their first frame: bytes a frame by "
+        "part, by schedule of messages and along the quality index, beside a plain previous-frame coder, and what the "
+        "quantisation costs rebuilt pictures.",
+    )
+    bitrate.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
+    bitrate.add_argument("--motion-quality", type=int, metavar="Q", help="quantiser index, 0 (finest) to 15 (4)")
+    bitrate.add_argument(
+        "--rebuild-every", type=int, default=5, metavar="N", help="rebuild every N-th frame (5); 0: count bytes alone"
+    )
+    bitrate.add_argument("--no-curve", action="store_true", help="only the one quality index")
+    add_engine_options(bitrate)
+    bitrate.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
+
+
+def run_bitrate(args: argparse.Namespace) -> int:
+    """Count the bytes of clips' motion."""
+    from adasr.bitrate_bench import BitrateOptions, bitrate_report, measure_clip, print_bitrate
+    from adasr.json_report import write_json_report
+    from adasr.progress import progress_bars
+    from adasr_core.bitstream import DEFAULT_QUALITY
+    from adasr_core.bundle import open_bundle
+
+    quality = DEFAULT_QUALITY if args.motion_quality is None else args.motion_quality
+    options = BitrateOptions(quality=quality, rebuild_every=args.rebuild_every)
+    if args.no_curve:
+        options = replace(options, curve=())
+    bundle = open_bundle(args.model)
+    clips = []
+    for clip in args.clips:
+        with progress_bars() as progress:
+            clips.append(measure_clip(clip, bundle, options, args.engine, progress))
+    if args.json:
+        write_json_report(bitrate_report(bundle, options, clips), args.json)
+    if args.json != "-":
+        print_bitrate(options, clips)
+    return 0
+
+
+def _add_compare(kinds: Subparsers) -> None:
+    from adasr.model_options import add_engine_options, at_least_one
+
+    compare = kinds.add_parser(
+        "compare",
+        help="beside SVT-AV1, x265, VP9 and x264 at equal wire rate",
+        description="Send clips through an offline call and through ordinary low-delay encoders, all at the same rate "
+        "on the wire (headers of every layer included), and compare what stands on the display at every source frame. "
+        "A clip needs its face mesh landmarks beside it (clip.mp4, clip.npz).",
+    )
+    compare.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="square video files, 512x512")
+    compare.add_argument(
+        "--kbps", type=_rates, default="12,15,20,25,40", metavar="LIST", help="wire rates in kbit/s (12,15,20,25,40)"
+    )
+    compare.add_argument(
+        "--codecs",
+        type=_names,
+        default="adasr,svt-av1,x265,vp9,x264",
+        metavar="LIST",
+        help="what is compared (adasr,svt-av1,x265,vp9,x264)",
+    )
+    compare.add_argument(
+        "--first-picture",
+        choices=("counted", "apart"),
+        default="counted",
+        help="whether the first picture is in the rate (default), or the rate is that of all after it",
+    )
+    compare.add_argument("--frames", type=at_least_one, metavar="N", help="only the first N frames of each clip")
+    compare.add_argument(
+        "--frames-per-message", type=at_least_one, default=3, metavar="N", help="ours: frames in a datagram, 1 to 4 (3)"
+    )
+    compare.add_argument("--threads", type=at_least_one, metavar="N", help="ours: processor threads (default: all)")
+    compare.add_argument(
+        "--reuse",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take the ordinary encoders' figures from an earlier --json FILE where clip and settings are the same",
+    )
+    add_engine_options(compare)
+    compare.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    return run_quality(args) if args.kind == "quality" else run_speed(args)
+    runs = {"speed": run_speed, "quality": run_quality, "bitrate": run_bitrate, "compare": run_compare}
+    return runs[args.kind](args)
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Put the codec beside ordinary encoders."""
+    from adasr.compare_bench import CompareOptions, CompareReport, compare_clips, print_comparison
+    from adasr.compare_ours import OursConfig
+    from adasr.json_report import write_json_report
+    from adasr.progress import progress_bars
+    from adasr_core.bundle import open_bundle
+
+    options = CompareOptions(
+        kbps=args.kbps,
+        codecs=args.codecs,
+        first_picture_counts=args.first_picture == "counted",
+        frames=args.frames,
+        ours=OursConfig(engine=args.engine, threads=args.threads, frames_per_message=args.frames_per_message),
+    )
+    known = [CompareReport.read(path) for path in args.reuse]
+    with progress_bars() as progress:
+        report = compare_clips(args.clips, open_bundle(args.model), options, known=known, progress=progress)
+    if args.json:
+        write_json_report(report.to_json(), args.json)
+    if args.json != "-":
+        print_comparison(report)
+    return 0
 
 
 def run_quality(args: argparse.Namespace) -> int:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from adasr.model_options import add_adapter_option, add_engine_options
 from adasr.partial_file import check_writable, partial_file
+from adasr.rate_options import add_rate_options, rate_config
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import Mp4Writer, write_mp4
 from adasr_core.bundle import open_bundle
-from call.channels import ChannelConfig
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
 from call.sending import call_sender_config
 from call.signalling import InvitationKind
@@ -54,10 +54,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     crop.add_argument("--face", action="store_true", help="follow the face (default)")
     crop.add_argument("--full", action="store_true", help="send the largest centred square, for clips framed already")
     add_engine_options(parser)
+    add_rate_options(parser)
     add_adapter_option(parser, "the person whom you will see")
     parser.add_argument("--device", help="the engine's device (default: the processor)")
     parser.add_argument("--seconds", type=float, help="hang up so long after the video began")
-    parser.add_argument("--frames-per-message", type=int, default=1, help="1 to 4: more saves bandwidth, costs delay")
     parser.add_argument("--loopback", action="store_true", help="both sides are on this machine; touch no network")
     parser.add_argument("--invitation-file", type=Path, metavar="FILE", help="exchange the invitation in this file")
     parser.add_argument("--answer-file", type=Path, metavar="FILE", help="exchange the answer in this file")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         loopback_only=args.loopback,
         connect_timeout_s=30.0 if args.offer or in_files else _ANSWER_WAIT_S,
-        channels=ChannelConfig(frames_per_message=args.frames_per_message),
+        rate=rate_config(args),
         sender=call_sender_config(CropMode.FULL if args.full else CropMode.FACE),
     )
     signalling = FileSignalling(args.invitation_file, args.answer_file) if in_files else TerminalSignalling()
@@ -230,10 +230,14 @@ def _print_report(report: CallReport) -> None:
     if report.sending is not None:
         sent = report.sending
         mean = sent.motion_bytes / max(sent.frames_sent, 1)
-        print(f"sent: {sent.frames_sent} frames, {mean:.1f} bytes each, {sent.references} references")
+        gathered = sent.frames_sent / max(sent.messages, 1)
+        print(
+            f"sent: {sent.frames_sent} frames, {mean:.1f} bytes each, {gathered:.1f} a message, "
+            f"{sent.references} references"
+        )
     if report.receiving is not None:
         shown = report.receiving
-        print(f"shown: {shown.frames_shown} frames, {shown.frames_interpolated} of them interpolated")
+        print(f"shown: {shown.frames_shown} frames, {shown.frames_made_up} of them made up")
     if report.statistics is not None:
         count = report.statistics.now.count
         print(f"on the wire: {count.sent_bytes} bytes sent, {count.received_bytes} bytes received")

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from rich.table import Table
 from adasr.json_report import write_json_report
 from adasr.model_options import add_engine_options
 from adasr.partial_file import check_writable, partial_file
+from adasr.rate_options import add_rate_options, rate_config
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import write_mp4
-from call.channels import ChannelConfig
 from call.demo import DemoCall, DemoConfig, run_demo
 from call.demo_figures import DemoFigures, beside_each_other, demo_faults
+from call.emulated_line import LineConfig, parse_line
 from call.peer import CallProgress
 
 _PLAIN_PROGRESS_S = 2.0
@@ -39,13 +41,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--clip", type=Path, metavar="FILE", help="send this video instead of the sample")
     parser.add_argument("--face", action="store_true", help="follow the face rather than take the whole square")
     add_engine_options(parser)
-    parser.add_argument("--frames-per-message", type=int, default=1, help="1 to 4: more saves bandwidth, costs delay")
+    add_rate_options(parser)
+    parser.add_argument(
+        "--line",
+        metavar="TEXT",
+        help="emulate a bad line, both ways: loss=0.1,burst=8,delay_ms=50,jitter_ms=50,reorder=0.1,duplicate=0.1,"
+        "rate_kbps=20,outage_at_s=5,outage_s=5 or some of these (docs/call.md)",
+    )
+    parser.add_argument("--line-back", metavar="TEXT", help="another line for the way back; '' leaves it as it is")
 
 
 def run(args: argparse.Namespace) -> int:
     """Hold the call; 0 when it worked, 1 when it did not."""
     if args.seconds is not None and args.seconds <= 0:
         raise ValueError(f"--seconds: got {args.seconds}, expected a positive number")
+    line, line_back = _lines(args)
     clip = args.clip or sample_clip_path()
     open_video(clip)
     check_writable(args.out)
@@ -56,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
         engine=args.engine,
         seconds=args.seconds,
         full=not args.face,
-        channels=ChannelConfig(frames_per_message=args.frames_per_message),
+        rate=rate_config(args),
+        line=line,
+        line_back=line_back,
     )
     progress = _ProgressLine()
     demo = run_demo(config, lambda finished: _write_film(finished, args.out), progress.show)
@@ -69,6 +81,14 @@ def run(args: argparse.Namespace) -> int:
     for fault in faults:
         print(f"adasr: the demo did not work: {fault}", file=sys.stderr)
     return 1 if faults else 0
+
+
+def _lines(args: argparse.Namespace) -> tuple[LineConfig | None, LineConfig | None]:
+    """The lines there and back; each has chances of its own."""
+    line = parse_line(args.line) if args.line else None
+    if args.line_back is None:
+        return line, None if line is None else replace(line, seed=line.seed + 1)
+    return line, parse_line(args.line_back) if args.line_back else None
 
 
 class _ProgressLine:
@@ -117,18 +137,25 @@ def _table(figures: DemoFigures, film: Path) -> Table:
     table = Table(title="adasr demo: one call over WebRTC on loopback", show_header=False)
     table.add_column()
     table.add_column(justify="right")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in figures.references_by_kind)
     for name, value in (
-        ("frames sent", f"{figures.frames_sent}"),
-        ("frames rebuilt (interpolated)", f"{figures.frames_rebuilt} ({figures.frames_interpolated})"),
+        ("frames sent (left out)", f"{figures.frames_sent} ({figures.frames_left_out})"),
+        ("frames rebuilt (made up)", f"{figures.frames_rebuilt} ({figures.frames_made_up})"),
+        ("  of those sent, shown", f"{100 * figures.shown_share:.1f} %"),
+        ("longest freeze", _with_unit(figures.longest_freeze_ms, "ms")),
+        ("recovery after the outage", _with_unit(figures.recovery_ms, "ms")),
         ("frames a second, captured / shown", f"{figures.fps_captured:.1f} / {figures.fps_shown:.1f}"),
+        ("frames a message", f"{figures.frames_per_message:.2f}"),
         ("bytes a frame", f"{figures.bytes_per_frame:.1f}"),
         ("references (bytes)", f"{figures.references} ({figures.reference_bytes})"),
+        ("  by reason", kinds or "-"),
         ("payload", f"{figures.payload_kbps:.1f} kbps"),
         ("on the wire, all headers", _with_unit(figures.wire_kbps, "kbps")),
         ("  without the first picture", _with_unit(figures.steady_wire_kbps, "kbps")),
-        ("coming back (SACKs)", _with_unit(figures.return_kbps, "kbps")),
+        ("coming back", _with_unit(figures.return_kbps, "kbps")),
+        ("line: rate / loss / round trip", _line(figures)),
         ("latency p50 / p95", f"{_plain(figures.latency_ms_p50)} / {_plain(figures.latency_ms_p95)} ms"),
-        ("  to the packet, p50", _with_unit(figures.coding_ms_p50, "ms")),
+        ("  to the message, p50", _with_unit(figures.coding_ms_p50, "ms")),
         ("  one rebuild, p50 / p95", f"{_plain(figures.rebuild_ms_p50)} / {_plain(figures.rebuild_ms_p95)} ms"),
         ("PSNR against the source", _with_unit(figures.psnr_db, "dB")),
         ("film", str(film)),
@@ -145,24 +172,16 @@ def _with_unit(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{value:.1f} {unit}"
 
 
+def _line(figures: DemoFigures) -> str:
+    rate = f"{figures.line_kbps:.0f} kbps / {100 * figures.line_loss:.1f} %"
+    return f"{rate} / {_with_unit(figures.rtt_ms, 'ms')}"
+
+
 def _report(figures: DemoFigures) -> dict[str, object]:
-    return {
-        "seconds": figures.seconds,
-        "frames_captured": figures.frames_captured,
-        "frames_sent": figures.frames_sent,
-        "frames_rebuilt": figures.frames_rebuilt,
-        "frames_interpolated": figures.frames_interpolated,
-        "fps_captured": figures.fps_captured,
-        "fps_shown": figures.fps_shown,
-        "bytes_per_frame": figures.bytes_per_frame,
-        "references": figures.references,
-        "reference_bytes": figures.reference_bytes,
-        "payload_kbps": figures.payload_kbps,
-        "wire_kbps": figures.wire_kbps,
-        "steady_wire_kbps": figures.steady_wire_kbps,
-        "return_kbps": figures.return_kbps,
-        "latency_ms": {"p50": figures.latency_ms_p50, "p95": figures.latency_ms_p95},
-        "coding_ms": {"p50": figures.coding_ms_p50},
-        "rebuild_ms": {"p50": figures.rebuild_ms_p50, "p95": figures.rebuild_ms_p95},
-        "psnr_db": figures.psnr_db,
-    }
+    """The figures under their own names, percentiles of one thing together."""
+    report: dict[str, object] = asdict(figures)
+    report["references_by_kind"] = dict(figures.references_by_kind)
+    for name in ("latency_ms", "coding_ms", "rebuild_ms"):
+        percentiles = {key: report.pop(f"{name}_{key}") for key in ("p50", "p95") if f"{name}_{key}" in report}
+        report[name] = percentiles
+    return report

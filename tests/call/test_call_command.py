@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adasr.video_file import open_video
-from adasr_core.bitstream import MotionTables
 from adasr_core.bundle import ModelBundle, open_bundle, write_manifest
 from tests.call.conftest import MODEL
 
@@ -46,6 +46,7 @@ def test_a_call_into_a_file(bundle: ModelBundle, tmp_path: Path) -> None:
     assert sent[0] == 0, sent
     assert shown[0] == 0, shown
     assert "bytes each" in sent[1]
+    assert "a message" in sent[1]
     frames = list(open_video(film).frames())
     assert len(frames) > 5
     assert f"shown: {len(frames)} frames" in shown[1]
@@ -58,16 +59,7 @@ def _other_model(bundle: ModelBundle, folder: Path) -> Path:
     for part in ("detector", "encoder", "motion", "generator"):
         (folder / bundle.path(part).name).symlink_to(bundle.path(part).resolve())
     tables = bundle.tables()
-    coarser = MotionTables(
-        basis=tables.basis,
-        synthesis=tables.synthesis,
-        mean=tables.mean,
-        steps=np.asarray(tables.steps * 2, np.float32),
-        frequencies=tables.frequencies,
-        reference_mean=tables.reference_mean,
-        reference_steps=tables.reference_steps,
-        reference_frequencies=tables.reference_frequencies,
-    )
+    coarser = replace(tables, steps=np.asarray(tables.steps * 2, np.float32))
     coarser.save(folder / "tables.safetensors")
     manifest = bundle.manifest
     write_manifest(

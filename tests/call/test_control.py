@@ -19,7 +19,7 @@ from call.control import (
     unpack_control,
 )
 
-HELLO = Hello(1, "0123456789abcdef", "edge 0.1", 512, True, False)
+HELLO = Hello(1, "0123456789abcdef", "edge 0.1", 512, True, False, 40)
 HELLO_MAP: dict[str, Any] = {
     "t": "hello",
     "bitstream_version": 1,
@@ -28,6 +28,7 @@ HELLO_MAP: dict[str, Any] = {
     "frame_px": 512,
     "sends": True,
     "receives": False,
+    "max_kbps": 40,
 }
 
 

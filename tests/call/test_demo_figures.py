@@ -1,24 +1,46 @@
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adasr_core.picture_quality import psnr_db
-from call.demo_figures import beside_each_other, demo_faults, latencies_ms, measure_demo, pair_frames
+from call.demo_figures import beside_each_other, demo_faults, latencies_ms, measure_demo, outage_of, pair_frames
+from call.emulated_line import LineConfig
 from call.liveness import PathQuality
 from call.messages import TransportStatistics, WireMark
 from call.peer import CallReport
 from call.receiving import ReceivingReport
-from call.sending import SendingReport
+from call.sending_report import SendingReport
+from call.shown_frames import Outage
 from call.sinks import PictureStore, StoredFrame
 from call.wire_meter import WireCount
+from receiver import ReceiverStatistics
+from sender.rate_control import LineFigures
+from sender.rate_estimate import LineState
 
 START_MS = 65_500  # the capture time in a packet wraps at 65,536
 
 
 def _sending(frames: int, seconds: float = 0.0) -> CallReport:
     times = tuple(START_MS + 40 * n for n in range(frames))
-    report = SendingReport(frames + 2, 1, 0, frames, 20 * frames, 1, 5000, times, (5.0,) * frames, 0.04 * (frames + 1))
+    report = SendingReport(
+        frames_captured=frames + 2,
+        frames_dropped=1,
+        frames_left_out=1,
+        frames_without_face=0,
+        frames_sent=frames,
+        messages=(frames + 1) // 2,
+        motion_bytes=20 * frames,
+        references=1,
+        reference_bytes=5000,
+        references_by_kind=(("first", 1),),
+        malformed=0,
+        sent_times_ms=times,
+        coding_ms=(5.0,) * frames,
+        capture_span_s=0.04 * (frames + 1),
+        line=LineFigures(24_000.0, LineState.CLEAR, 0.01, 0.05, 0.0),
+    )
     marks = [
         WireMark(0.0, WireCount(1000, 1, 500, 1, 0)),
         WireMark(0.5, WireCount(7000, 7, 1500, 4, 0)),
@@ -32,14 +54,17 @@ def _sending(frames: int, seconds: float = 0.0) -> CallReport:
 
 def _receiving(captures: list[int], latency_ms: float = 70.0, failed: bool = False) -> CallReport:
     report = ReceivingReport(
-        len(captures),
-        0,
-        1,
-        0,
-        0,
-        tuple(c & 0xFFFF for c in captures),
-        tuple((c + latency_ms) / 1000 for c in captures),
-        (20.0,) * len(captures),
+        frames_shown=len(captures),
+        frames_made_up=0,
+        references=1,
+        malformed=0,
+        feedback_sent=2,
+        queue_dropped=0,
+        capture_times_ms=tuple(c & 0xFFFF for c in captures),
+        shown_times_s=tuple((c + latency_ms) / 1000 for c in captures),
+        made_up=(False,) * len(captures),
+        rebuild_ms=(20.0,) * len(captures),
+        statistics=ReceiverStatistics(**dict.fromkeys((f.name for f in fields(ReceiverStatistics)), 0)),
     )
     return CallReport("gone" if failed else "", failed, None, None, report, None)
 
@@ -83,6 +108,11 @@ def test_the_figures_of_a_small_call(tmp_path: Path) -> None:
     assert figures.fps_captured == pytest.approx(25.0)
     assert figures.fps_shown == pytest.approx(25.0)
     assert figures.bytes_per_frame == 20.0
+    assert figures.frames_per_message == pytest.approx(5 / 3)
+    assert figures.shown_share == pytest.approx(0.8)
+    assert figures.longest_freeze_ms == pytest.approx(40.0)
+    assert figures.recovery_ms is None
+    assert (figures.line_kbps, figures.rtt_ms) == (24.0, 50.0)
     assert figures.payload_kbps == pytest.approx(5100 * 8 / 1000 / 0.16)
     assert figures.wire_kbps == pytest.approx(12_000 * 8 / 1000 / 2)
     assert figures.return_kbps == pytest.approx(6000 * 8 / 1000 / 2)
@@ -106,7 +136,15 @@ def test_a_call_that_did_not_work_has_faults(tmp_path: Path) -> None:
     figures = measure_demo(_sending(50), slow, sent.frames, [], sent.path, empty.path, 16)
     faults = " | ".join(demo_faults(_sending(50), slow, figures))
     assert "12.5 frames a second were shown, at least 20.0" in faults
-    assert "25 of 50 frames" in faults
+    assert "50 % of the 50 frames sent were shown" in faults
+
+
+def test_an_outage_is_timed_from_the_first_media() -> None:
+    statistics = _sending(5).statistics
+    assert statistics is not None
+    assert outage_of(None, statistics) is None
+    assert outage_of(LineConfig(loss=0.1), statistics) is None
+    assert outage_of(LineConfig(outage_at_s=2.0, outage_s=5.0), statistics) == Outage(2.0, 7.0)
 
 
 def test_the_film_shows_both_and_repeats_a_lost_frame(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ def test_silence_becomes_poor_then_reconnecting_then_lost_and_mends() -> None:
     assert liveness.quality(10.9) is PathQuality.GOOD
     assert liveness.quality(11.0) is PathQuality.POOR
     assert liveness.quality(13.0) is PathQuality.RECONNECTING
-    assert liveness.quality(22.0) is PathQuality.LOST
-    liveness.heard(22.0)
-    assert liveness.quality(22.5) is PathQuality.GOOD
+    assert liveness.quality(39.9) is PathQuality.RECONNECTING
+    assert liveness.quality(40.0) is PathQuality.LOST
+    liveness.heard(40.0)
+    assert liveness.quality(40.5) is PathQuality.GOOD
 
 
 def test_an_older_time_does_not_turn_the_clock_back() -> None:
@@ -22,12 +23,12 @@ def test_an_older_time_does_not_turn_the_clock_back() -> None:
 
 def test_probes_go_out_only_in_silence_and_at_their_interval() -> None:
     liveness = Liveness(0.0)
-    assert not liveness.probe_due(0.3)
+    assert not liveness.probe_due(0.4)
     assert liveness.probe_due(0.5)
-    assert not liveness.probe_due(0.6)
-    assert liveness.probe_due(0.95)
-    liveness.heard(1.0)
-    assert not liveness.probe_due(1.38)
+    assert not liveness.probe_due(0.9)
+    assert liveness.probe_due(1.0)
+    liveness.heard(1.1)
+    assert not liveness.probe_due(1.55)
 
 
 def test_thresholds_must_increase() -> None:

@@ -1,0 +1,175 @@
+"""Reference pictures as bytes: a slow AV1 stream, each picture coded against the ones before it, or AVIF stills.
+
+    FIRST, request, loss --> new chain: [key unit] --> [unit] --> [unit] --> ... --> 256 units, or another quality
+
+A chain has one quality for all its units. When they turn out much smaller or larger than the rate pays for, another
+begins, finer or coarser. A unit means nothing without those before it, so the sender says when the receiver may miss
+one: then a new chain begins with the next picture. A key unit is also the cheapest still: 1 to 3 kB.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from adasr_core.bitstream.av1_chain import CHAIN_UNITS, Av1ChainConfig, Av1ChainDecoder, Av1ChainEncoder
+from adasr_core.bitstream.packets import PICTURE_AV1_CHAIN, PICTURE_AVIF
+from adasr_core.bitstream.picture import decode_picture, encode_picture
+
+Image = npt.NDArray[np.uint8]
+
+_CHAINS = 256
+_JUDGED_UNITS = 3
+_CRF_STEP = 8
+_KEY_UNITS = 3.0
+"""A key unit costs about as much as so many others half a second apart."""
+_PAID_WITHIN_S = 2.5
+_LARGEST_STEP = 10
+_HALVING_CRF = 8.0
+"""Measured on talking heads: so much more crf halves a unit."""
+_HEAD_BYTES = 45
+"""Of a reference packet beside its picture: head, check and parameters against another reference."""
+_LEARNING = 0.3
+
+
+class PictureCoding(StrEnum):
+    """How reference pictures are coded."""
+
+    AV1 = "av1"
+    STILLS = "stills"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureConfig:
+    """Quality and kind of reference pictures."""
+
+    coding: PictureCoding = PictureCoding.AV1
+    """AV1: a chain, begun by its key unit. STILLS: AVIF alone. BOTH: AVIF while the receiver waits, else a chain."""
+    first_still_quality: int = 30
+    """AVIF quality of a still that the receiver waits for, 1 to 100: small, to be there at once."""
+    still_quality: int = 40
+    """AVIF quality of other stills, 1 to 100."""
+    crf_steps: tuple[tuple[float, int], ...] = ((0.0, 54), (6000.0, 50), (20000.0, 46))
+    """(from this rate of references on in bits a second, this crf of the first chain), rates rising from 0."""
+    crf_range: tuple[int, int] = (32, 56)
+    """Finest and coarsest quality that chains are brought to when their units turn out small or large, 1 to 63."""
+    unit_interval_s: float = 0.6
+    """So often a unit shall be affordable, seconds: finer units more seldom, or coarser ones more often."""
+    preset: int = 8
+    """SVT-AV1's speed, 4 (slow) to 12."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges. Raises ValueError."""
+        for name in ("first_still_quality", "still_quality"):
+            if not 1 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name}: got {getattr(self, name)}, expected 1..100")
+        rates = [rate for rate, _ in self.crf_steps]
+        if not rates or rates[0] != 0 or rates != sorted(set(rates)):
+            raise ValueError(f"crf_steps: got rates {rates}, expected rising ones from 0")
+        for crf in (*self.crf_range, *(crf for _, crf in self.crf_steps)):
+            Av1ChainConfig(crf=crf, preset=self.preset)
+        if self.crf_range[0] > self.crf_range[1]:
+            raise ValueError(f"crf_range: got {self.crf_range}, expected the finest first")
+        if not self.unit_interval_s > 0:
+            raise ValueError(f"unit_interval_s: got {self.unit_interval_s}, expected more than 0")
+
+    @property
+    def expected_bytes(self) -> float:
+        """What a reference should cost, until it is known better."""
+        return 7000.0 if self.coding is PictureCoding.STILLS else 600.0
+
+    def crf(self, reference_bps: float) -> int:
+        """Quality of a chain at this rate of references."""
+        return [crf for rate, crf in self.crf_steps if rate <= reference_bps][-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedPicture:
+    """A reference picture as it is sent.
+
+    codec: PICTURE_AVIF or PICTURE_AV1_CHAIN. data: the packet's picture field. key: decodes without any other picture.
+    """
+
+    codec: int
+    data: bytes
+    key: bool
+    frame_px: int
+    shown: Image | None
+
+    def decode(self) -> Image:
+        """What the receiver sees: uint8 [frame_px, frame_px, 3]."""
+        return decode_picture(self.data, self.frame_px) if self.shown is None else self.shown
+
+
+class ReferencePictures:
+    """Codes the reference pictures of one video, in the order in which they are sent."""
+
+    def __init__(self, frame_px: int, config: PictureConfig) -> None:
+        self._frame_px = frame_px
+        self._config = config
+        self._encoder: Av1ChainEncoder | None = None
+        self._decoder = Av1ChainDecoder(frame_px)
+        self._chains = 0
+        self._crf = 0
+        self._unit_bytes: float | None = None
+
+    def break_chain(self) -> None:
+        """The receiver may miss a unit: the next picture of a chain begins a new one."""
+        self._encoder = None
+
+    def encode(self, picture: Image, *, reference_bps: float, hurried: bool) -> CodedPicture:
+        """Code the next picture.
+
+        picture: uint8 [frame_px, frame_px, 3]. reference_bps: rate of references, bits a second. hurried: the
+        receiver cannot show anything right without it.
+
+        Raises:
+            OSError: the encoder is not there, or failed.
+        """
+        config = self._config
+        if config.coding is PictureCoding.STILLS or (config.coding is PictureCoding.BOTH and hurried):
+            quality = config.first_still_quality if hurried else config.still_quality
+            return CodedPicture(PICTURE_AVIF, encode_picture(picture, quality), True, self._frame_px, None)
+        encoder = self._encoder
+        wanted = self._wanted_crf(reference_bps)
+        if encoder is None or encoder.units >= CHAIN_UNITS or self._worth_a_chain(encoder, wanted, reference_bps):
+            self._unit_bytes = None if self._unit_bytes is None else self._unit_bytes * _ratio(wanted - self._crf)
+            self._crf = wanted
+            chain_config = Av1ChainConfig(crf=self._crf, preset=config.preset)
+            encoder = Av1ChainEncoder(self._chains % _CHAINS, self._frame_px, chain_config)
+            self._chains += 1
+        self._encoder = None  # until the picture is coded: a chain that failed does not go on
+        key = encoder.units == 0
+        data = encoder.encode(picture)
+        shown = self._decoder.decode(data)
+        self._encoder = encoder
+        if not key:
+            known = len(data) if self._unit_bytes is None else self._unit_bytes
+            self._unit_bytes = known + _LEARNING * (len(data) - known)
+        return CodedPicture(PICTURE_AV1_CHAIN, data, key, self._frame_px, shown)
+
+    def _worth_a_chain(self, encoder: Av1ChainEncoder, wanted: int, reference_bps: float) -> bool:
+        """Whether another quality is wanted, and its key unit paid for soon."""
+        if encoder.units < _JUDGED_UNITS or abs(wanted - self._crf) < _CRF_STEP or self._unit_bytes is None:
+            return False
+        key_bytes = _KEY_UNITS * self._unit_bytes * _ratio(wanted - self._crf)
+        return key_bytes * 8 <= _PAID_WITHIN_S * reference_bps
+
+    def _wanted_crf(self, reference_bps: float) -> int:
+        """What the rate suggests; later, the quality whose units it pays for as often as it should."""
+        if self._unit_bytes is None:
+            return self._config.crf(reference_bps)
+        target_bytes = max(reference_bps / 8 * self._config.unit_interval_s - _HEAD_BYTES, 1.0)
+        step = round(_HALVING_CRF * math.log2(self._unit_bytes / target_bytes))
+        finest, coarsest = self._config.crf_range
+        return min(max(self._crf + min(max(step, -_LARGEST_STEP), _LARGEST_STEP), finest), coarsest)
+
+
+def _ratio(crf_steps: int) -> float:
+    """By what the size of a unit changes with the quality."""
+    return float(2.0 ** (-crf_steps / _HALVING_CRF))
