@@ -1,6 +1,8 @@
-"""From packets to frames: reference bank, playout, rebuilding. No clock, socket or thread in here."""
+"""From packets to frames: references, playout, concealment, rebuilding. No clock, socket or thread in here."""
 
-from receiver.playout import PlayoutConfig
+from receiver.concealment import ConcealmentConfig
+from receiver.due_frames import Origin
+from receiver.playout_config import PlayoutConfig
 from receiver.receiver import (
     MotionOutcome,
     Receiver,
@@ -11,7 +13,9 @@ from receiver.receiver import (
 )
 
 __all__ = [
+    "ConcealmentConfig",
     "MotionOutcome",
+    "Origin",
     "PlayoutConfig",
     "Receiver",
     "ReceiverConfig",

@@ -8,9 +8,16 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.bitstream.av1_chain import Av1ChainDecoder
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.motion import MotionCodec
-from adasr_core.bitstream.packets import GENERATIONS, PICTURE_AVIF, REFERENCE_SLOTS, ReferencePacket
+from adasr_core.bitstream.packets import (
+    GENERATIONS,
+    PICTURE_AV1_CHAIN,
+    PICTURE_AVIF,
+    REFERENCE_SLOTS,
+    ReferencePacket,
+)
 from adasr_core.bitstream.picture import decode_picture
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
@@ -21,7 +28,7 @@ class HeldReference:
     """One reference, ready to rebuild from.
 
     picture: uint8 [512, 512, 3] RGB. parameters: its own, decoded. features: the encoder's, computed once.
-    time_ms: capture time modulo 65536.
+    time_ms: capture time modulo 65536. packet: what it was made of.
     """
 
     slot: int
@@ -30,6 +37,7 @@ class HeldReference:
     parameters: MotionParameters
     picture: npt.NDArray[np.uint8]
     features: ReferenceFeatures
+    packet: ReferencePacket
 
 
 class Standing(Enum):
@@ -46,6 +54,7 @@ class ReferenceBank:
     def __init__(self, model: FaceModel, codec: MotionCodec) -> None:
         self._model = model
         self._codec = codec
+        self._chain = Av1ChainDecoder(model.frame_px)
         self._held: dict[int, HeldReference] = {}
 
     def __len__(self) -> int:
@@ -54,27 +63,22 @@ class ReferenceBank:
     def insert(self, packet: ReferencePacket) -> HeldReference:
         """Decode a reference, compute its features and hold it.
 
-        A repeated packet gives what is held already. Nothing changes when it fails.
+        A repeated packet gives what is held already. Nothing is held that was not before when it fails.
 
         Raises:
-            BitstreamError: the picture or the parameters cannot be decoded, or the size is not the model's.
+            BitstreamError: the picture or the parameters cannot be decoded, what they are coded against is not here,
+                or the size is not the model's. Ask for a reference that is coded against nothing.
         """
-        if packet.picture_codec != PICTURE_AVIF:
-            raise BitstreamError(f"reference picture codec: got {packet.picture_codec}, expected {PICTURE_AVIF} (AVIF)")
+        held = self._held.get(packet.slot)
+        if held is not None and held.packet == packet:
+            return held
         if packet.frame_px != self._model.frame_px:
             raise BitstreamError(
                 f"reference size: got {packet.frame_px} px, expected {self._model.frame_px}; "
                 "use the same model on both ends"
             )
-        parameters = self._codec.decode_reference(packet.parameters)
-        picture = decode_picture(packet.picture, packet.frame_px)
-        held = self._held.get(packet.slot)
-        if (
-            held is not None
-            and (held.generation, held.time_ms) == (packet.generation, packet.time_ms)
-            and np.array_equal(held.picture, picture)
-        ):
-            return held
+        parameters = self._codec.decode_reference(packet.parameters, self._base(packet))
+        picture = self._decode(packet)
         fresh = HeldReference(
             slot=packet.slot,
             generation=packet.generation,
@@ -82,9 +86,26 @@ class ReferenceBank:
             parameters=parameters,
             picture=picture,
             features=self._model.encode(picture),
+            packet=packet,
         )
         self._held[packet.slot] = fresh
         return fresh
+
+    def _base(self, packet: ReferencePacket) -> MotionParameters | None:
+        """Parameters that the packet's are coded against."""
+        if packet.base is None:
+            return None
+        base = self.find(*packet.base)
+        if base is None:
+            raise BitstreamError(f"reference base: slot and generation {packet.base} are not held; ask for a new one")
+        return base.parameters
+
+    def _decode(self, packet: ReferencePacket) -> npt.NDArray[np.uint8]:
+        if packet.picture_codec == PICTURE_AVIF:
+            return decode_picture(packet.picture, packet.frame_px)
+        if packet.picture_codec == PICTURE_AV1_CHAIN:
+            return self._chain.decode(packet.picture)
+        raise BitstreamError(f"reference picture codec: got {packet.picture_codec}, expected 1 (AVIF) or 2 (AV1 chain)")
 
     def find(self, slot: int, generation: int) -> HeldReference | None:
         """The reference of this slot (0..15) and generation (0..15), or None."""

@@ -1,4 +1,4 @@
-"""A sender and a receiver over a made-up line: what one sends, the other shows."""
+"""A sender and a receiver over a made-up line: what one sends, the other shows. The real model, so few frames."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from adasr_core.bitstream.errors import BitstreamError
-from receiver import MotionOutcome, Receiver, RenderedFrame
+from adasr_core.bitstream import BitstreamError, MotionFeedback, MotionMessage
+from receiver import MotionOutcome, Origin, Receiver, RenderedFrame
 from sender import CropMode, Sender, SenderConfig, TrackerConfig
+from sender.rate_plan import RatePlan
 from tests.real_model import Image, edge_codec, edge_model, talking
 
 RATE = 25.0
@@ -24,7 +25,7 @@ def psnr_db(a: Image, b: Image) -> float:
 
 @dataclass
 class Line:
-    """A line. `motion` says, for a packet number, how long after sending each copy arrives, in seconds."""
+    """A line. `motion` says, for a message's number, how long after sending each copy arrives, in seconds."""
 
     motion: Callable[[int], list[float]] = lambda number: [0.02]
     reference_s: float = 0.2
@@ -44,8 +45,9 @@ class Call:
     outcomes: list[MotionOutcome] = field(default_factory=list)
     requests: int = 0
     _to_receiver: list[tuple[float, int, bytes]] = field(default_factory=list)
-    _to_sender: list[tuple[float, tuple[int, int] | None]] = field(default_factory=list)
+    _to_sender: list[tuple[float, int, tuple[int, int] | MotionFeedback | None]] = field(default_factory=list)
     _motions: int = 0
+    _told: float = -1.0
     _asked: float = -1.0
 
     def run(self, start: int, frames: int) -> None:
@@ -66,9 +68,9 @@ class Call:
                 self.line.lose_references -= 1
             else:
                 self._to_receiver.append((now + self.line.reference_s, 0, output.reference.pack()))
-        if output.motion is not None:
+        for message in output.messages:
             for delay in self.line.motion(self._motions):
-                self._to_receiver.append((now + delay, 1, output.motion.pack()))
+                self._to_receiver.append((now + delay, 1, message.pack()))
             self._motions += 1
         self.sender.close_loop()
 
@@ -77,24 +79,44 @@ class Call:
             self._to_receiver.remove(due)
             if due[1] == 0:
                 answer = self.receiver.receive_reference(due[2], now)
-                self._to_sender.append((now + self.line.return_s, (answer.slot, answer.generation)))
+                self._answer(now, (answer.slot, answer.generation))
             else:
                 self.outcomes.append(self.receiver.receive_motion(due[2], now))
         if self.receiver.wants_reference and now - self._asked > 0.1:
             self._asked = now
             self.requests += 1
-            self._to_sender.append((now + self.line.return_s, None))
+            self._answer(now, None)
+        if now - self._told >= 0.1 and (feedback := self.receiver.feedback(now)) is not None:
+            self._told = now
+            self._answer(now, feedback)
         for item in [item for item in self._to_sender if item[0] <= now + 1e-9]:
             self._to_sender.remove(item)
-            if item[1] is None:
-                self.sender.request_reference()
-            else:
-                self.sender.acknowledge_reference(*item[1])
+            self._take_answer(item[2])
+
+    def _answer(self, now: float, what: tuple[int, int] | MotionFeedback | None) -> None:
+        self._to_sender.append((now + self.line.return_s, len(self._to_sender), what))
+
+    def _take_answer(self, what: tuple[int, int] | MotionFeedback | None) -> None:
+        if what is None:
+            self.sender.request_reference()
+        elif isinstance(what, MotionFeedback):
+            self.sender.take_feedback(MotionFeedback.unpack(what.pack()))
+        else:
+            self.sender.acknowledge_reference(*what)
 
 
-def make_sender(interval: int | None = None) -> Sender:
-    tracker = TrackerConfig(mode=CropMode.FULL)
-    return Sender(edge_model(), edge_codec(), SenderConfig(tracker=tracker, closed_loop_interval_frames=interval))
+def make_sender(interval: int | None = None, plan: RatePlan | None = None) -> Sender:
+    config = SenderConfig(
+        tracker=TrackerConfig(mode=CropMode.FULL),
+        closed_loop_interval_frames=interval,
+        plan=plan if plan is not None else RatePlan(),
+    )
+    return Sender(edge_model(), edge_codec(), config)
+
+
+def motion_of(sender: Sender, frame: int) -> MotionMessage:
+    (message,) = sender.push_frame(talking(frame), frame / RATE).messages
+    return message
 
 
 def wants(receiver: Receiver) -> bool:
@@ -108,15 +130,17 @@ def check_order(call: Call) -> None:
 
 def test_on_a_good_line_every_frame_is_shown_and_looks_like_its_source() -> None:
     call = Call(Line())
-    call.run(0, 60)
+    call.run(0, 50)
     check_order(call)
     first = call.shown[0][1].capture_time_ms
-    assert [frame.capture_time_ms for _, frame in call.shown] == list(range(first, first + 40 * len(call.shown), 40))
-    assert len(call.shown) >= 60 - 9
+    assert [frame.capture_time_ms for _, frame in call.shown if frame.origin is Origin.SENT] == list(
+        range(first, first + 40 * len(call.shown), 40)
+    )
+    assert len(call.shown) >= 50 - 9
     quality = [psnr_db(frame.picture, call.sources[frame.capture_time_ms]) for _, frame in call.shown]
     repeated = [psnr_db(call.sources[0], source) for ms, source in call.sources.items() if ms]
     assert np.mean(quality) > 22
-    assert np.mean(quality) > np.mean(repeated) + 1.5, "better than the key frame held"
+    assert np.mean(quality) > np.mean(repeated) + 1.0, "better than the key frame held"
     assert call.requests == 0
 
 
@@ -130,17 +154,19 @@ def test_loss_reordering_and_duplicates_leave_an_even_picture() -> None:
         return [0.02 + float(generator.uniform(0, 0.05)) for _ in range(copies)]
 
     call = Call(Line(motion=rough))
-    call.run(0, 125)
+    call.run(0, 100)
     check_order(call)
     statistics = call.receiver.statistics
     assert statistics.duplicates > 0
     assert statistics.interpolated > 0
+    assert statistics.lost > 0
+    assert statistics.missing_base == 0, "only what is known to be here is built on"
     assert statistics.loss > 0.02
     assert call.requests == 0
     steady = [(now, frame) for now, frame in call.shown if frame.capture_time_ms >= 1500]
-    assert len(steady) >= 0.93 * (125 - 1500 / 40)
+    assert len(steady) >= 0.93 * (100 - 1500 / 40)
     assert np.diff([frame.capture_time_ms for _, frame in steady]).max() <= 120
-    drawn = [frame for _, frame in steady if frame.interpolated]
+    drawn = [frame for _, frame in steady if frame.origin is Origin.INTERPOLATED]
     quality = [psnr_db(frame.picture, nearest(call, frame.capture_time_ms)) for frame in drawn]
     assert np.mean(quality) > 21, "a frame drawn between its neighbours looks like the lost one"
 
@@ -204,9 +230,7 @@ def test_garbage_is_refused_counted_and_changes_nothing() -> None:
     answer = receiver.receive_reference(good, 0.0)
     assert not wants(receiver)
     sender.acknowledge_reference(answer.slot, answer.generation)
-    motion = sender.push_frame(talking(1), 0.04).motion
-    assert motion is not None
-    data = motion.pack()
+    data = motion_of(sender, 1).pack()
     for _ in range(300):
         noise = generator.integers(0, 256, int(generator.integers(0, 60)), dtype=np.uint8).tobytes()
         damaged = bytearray(data)
@@ -234,8 +258,7 @@ def test_the_bank_tells_replaced_from_unknown_references() -> None:
     again = receiver.receive_reference(first.pack(), 0.1)
     assert (again.slot, again.generation) == (first.slot, first.generation)
     sender.acknowledge_reference(first.slot, first.generation)
-    old = sender.push_frame(talking(1), 0.04).motion
-    assert old is not None
+    old = motion_of(sender, 1)
 
     newer = replace(first, generation=first.generation + 1)
     receiver.receive_reference(newer.pack(), 0.2)

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.playout import Arrival, DueFrame, PlayoutBuffer, PlayoutConfig
+from receiver import ConcealmentConfig, Origin, PlayoutConfig
+from receiver.due_frames import Arrival, DueFrame, Incoming
+from receiver.playout import PlayoutBuffer
 
 INTERVAL_MS = 40
 
@@ -20,11 +22,17 @@ class Shown:
 
     @property
     def real(self) -> list[int]:
-        return [frame.after for _, frame in self.frames if not frame.interpolated]
+        return [frame.earlier[-1].payload for _, frame in self.frames if frame.origin is Origin.SENT]
 
     @property
     def capture_ms(self) -> list[int]:
         return [frame.capture_ms for _, frame in self.frames]
+
+
+def push(buffer: PlayoutBuffer[int], sequence: int, time_ms: int, payload: int, now: float) -> Arrival | None:
+    """A message of one frame; None when its time cannot be right."""
+    placed = buffer.push([Incoming(sequence & 0xFF, time_ms, payload)], now)
+    return placed[0][1] if placed else None
 
 
 def play(
@@ -42,7 +50,7 @@ def play(
         now = tick * tick_s
         while pending and pending[0][0] <= now:
             arrival, number = pending.pop(0)
-            buffer.push(number & 0xFF, (offset_ms + number * INTERVAL_MS) & 0xFFFF, number, arrival)
+            push(buffer, number, (offset_ms + number * INTERVAL_MS) & 0xFFFF, number, arrival)
         while (frame := buffer.pull(now)) is not None:
             shown.frames.append((now, frame))
     return shown
@@ -56,8 +64,9 @@ def test_on_a_perfect_line_every_frame_is_shown_at_once() -> None:
     buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig())
     shown = play(buffer, [sent(n) for n in range(2000)], until=81, offset_ms=65_000)
     assert shown.real == list(range(2000))
-    assert len(shown.frames) == 2000
-    assert max(now - (n * INTERVAL_MS + 20) / 1000 for n, (now, _) in enumerate(shown.frames)) <= 0.0051
+    assert all(frame.origin is Origin.SENT for _, frame in shown.frames[:2000])
+    assert [frame.origin for _, frame in shown.frames[2000:]] == [Origin.EXTRAPOLATED] * 3, "then nothing more came"
+    assert max(now - (n * INTERVAL_MS + 20) / 1000 for n, (now, _) in enumerate(shown.frames[:2000])) <= 0.0051
     assert buffer.delay_ms == pytest.approx(0, abs=0.01)
 
 
@@ -82,15 +91,17 @@ def test_the_pace_is_even_though_the_arrivals_are_not() -> None:
 
 
 def test_duplicates_and_late_frames_are_never_shown() -> None:
-    buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(conceal_frames=0))
-    assert buffer.push(0, 0, 0, 0.02) is Arrival.ACCEPTED
-    assert buffer.push(0, 0, 0, 0.02) is Arrival.DUPLICATE
-    assert buffer.push(2, 80, 2, 0.10) is Arrival.ACCEPTED
+    buffer: PlayoutBuffer[int] = PlayoutBuffer(
+        PlayoutConfig(conceal_gap_ms=0, concealment=ConcealmentConfig(horizon_ms=0))
+    )
+    assert push(buffer, 0, 0, 0, 0.02) is Arrival.ACCEPTED
+    assert push(buffer, 0, 0, 0, 0.02) is Arrival.DUPLICATE
+    assert push(buffer, 2, 80, 2, 0.10) is Arrival.ACCEPTED
     assert buffer.pull(0.02) is not None
     assert buffer.pull(0.30) is not None
-    assert buffer.push(1, 40, 1, 0.31) is Arrival.LATE
-    assert buffer.push(2, 80, 2, 0.32) is Arrival.DUPLICATE
-    assert buffer.push(0, 0, 0, 0.32) is Arrival.DUPLICATE
+    assert push(buffer, 1, 40, 1, 0.31) is Arrival.LATE
+    assert push(buffer, 2, 80, 2, 0.32) is Arrival.DUPLICATE
+    assert push(buffer, 0, 0, 0, 0.32) is Arrival.DUPLICATE
     assert buffer.pull(1.0) is None
 
 
@@ -98,46 +109,46 @@ def test_a_missing_frame_is_drawn_between_its_neighbours() -> None:
     buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig())
     lost = set(range(10, 800, 12))
     shown = play(buffer, [sent(n) for n in range(800) if n not in lost], until=34)
-    drawn = [frame for _, frame in shown.frames if frame.interpolated]
+    drawn = [frame for _, frame in shown.frames if frame.origin is Origin.INTERPOLATED]
     assert len(drawn) >= 0.9 * len(lost)
     for frame in drawn:
-        assert frame.before is not None
-        number = frame.capture_ms // INTERVAL_MS
+        assert frame.later is not None
+        number = frame.capture_ms / INTERVAL_MS
         assert number in lost
-        assert (frame.before, frame.after) == (number - 1, number + 1)
-        assert frame.position == pytest.approx(0.5)
+        assert (frame.earlier[-1].payload, frame.later.payload) == (number - 1, number + 1)
     assert shown.real == [n for n in range(800) if n not in lost]
     assert shown.capture_ms == sorted(set(shown.capture_ms))
-    times = np.array([now for now, _ in shown.frames[300:]])
+    times = np.array([now for now, frame in shown.frames[300:] if frame.capture_ms < 800 * INTERVAL_MS])
     assert np.diff(times).max() <= 0.046, "no gap is seen where a frame was lost"
 
 
 def test_two_missing_frames_are_drawn_at_thirds_and_a_long_gap_is_a_jump() -> None:
-    buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(min_delay_ms=130))
+    config = PlayoutConfig(min_delay_ms=130, conceal_gap_ms=150, concealment=ConcealmentConfig(horizon_ms=0))
+    buffer: PlayoutBuffer[int] = PlayoutBuffer(config)
     shown = play(buffer, [sent(n) for n in range(60) if n not in {20, 21, 40, 41, 42, 43}], until=3)
-    drawn = [
-        (frame.capture_ms // INTERVAL_MS, round(frame.position, 3)) for _, frame in shown.frames if frame.interpolated
-    ]
-    assert drawn == [(20, 0.333), (21, 0.667)]
+    drawn = [(frame.capture_ms, frame.origin) for _, frame in shown.frames if frame.origin is not Origin.SENT]
+    assert drawn == [(20 * INTERVAL_MS, Origin.INTERPOLATED), (21 * INTERVAL_MS, Origin.INTERPOLATED)]
 
 
 def test_a_frame_that_comes_after_its_stand_in_is_late() -> None:
     buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(min_delay_ms=60))
     for n in (0, 1, 3):
-        buffer.push(n, n * INTERVAL_MS + n % 2, n, n * INTERVAL_MS / 1000)
+        push(buffer, n, n * INTERVAL_MS + n % 2, n, n * INTERVAL_MS / 1000)
     frames = []
     for tick in range(145):
         frame = buffer.pull(tick / 1000)
         if frame is not None:
             frames.append(frame)
-    assert [frame.interpolated for frame in frames] == [False, False, True]
-    assert buffer.push(2, 2 * INTERVAL_MS + 1, 2, 0.146) is Arrival.LATE
+    assert [frame.origin for frame in frames] == [Origin.SENT, Origin.SENT, Origin.INTERPOLATED]
+    assert push(buffer, 2, 2 * INTERVAL_MS + 1, 2, 0.146) is Arrival.LATE
 
 
 def test_without_concealment_nothing_is_drawn_and_no_delay_added() -> None:
-    buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(conceal_frames=0))
+    buffer: PlayoutBuffer[int] = PlayoutBuffer(
+        PlayoutConfig(conceal_gap_ms=0, concealment=ConcealmentConfig(horizon_ms=0))
+    )
     shown = play(buffer, [sent(n) for n in range(300) if n % 5], until=13)
-    assert not any(frame.interpolated for _, frame in shown.frames)
+    assert all(frame.origin is Origin.SENT for _, frame in shown.frames)
     assert buffer.delay_ms < 1
 
 
@@ -167,7 +178,7 @@ def test_a_slow_display_drops_frames_rather_than_falling_behind() -> None:
         now = tick * 0.1
         while pending and pending[0][0] <= now:
             arrival, n = pending.pop(0)
-            buffer.push(n & 0xFF, n * INTERVAL_MS & 0xFFFF, n, arrival)
+            push(buffer, n & 0xFF, n * INTERVAL_MS & 0xFFFF, n, arrival)
         frame = buffer.pull(now)
         if frame is not None:
             behind.append(now * 1000 - frame.capture_ms)
@@ -180,11 +191,11 @@ def test_a_slow_display_drops_frames_rather_than_falling_behind() -> None:
 def test_memory_is_bounded_when_nobody_shows_anything() -> None:
     buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig())
     for n in range(3000):
-        buffer.push(n & 0xFF, n * INTERVAL_MS & 0xFFFF, n, n * INTERVAL_MS / 1000)
+        push(buffer, n & 0xFF, n * INTERVAL_MS & 0xFFFF, n, n * INTERVAL_MS / 1000)
     assert buffer.waiting <= 64
     frame = buffer.pull(3000 * INTERVAL_MS / 1000)
     assert frame is not None
-    assert frame.after >= 2998, "the picture is the present one after a pause"
+    assert frame.earlier[-1].payload >= 2998, "the picture is the present one after a pause"
 
 
 def test_a_sender_that_begins_anew_is_shown_soon() -> None:
@@ -194,7 +205,7 @@ def test_a_sender_that_begins_anew_is_shown_soon() -> None:
     times = []
     for n in range(30):
         now = 5 + n * INTERVAL_MS / 1000
-        buffer.push(n, (33_000 + n * INTERVAL_MS) & 0xFFFF, 1000 + n, now)
+        push(buffer, n, (33_000 + n * INTERVAL_MS) & 0xFFFF, 1000 + n, now)
         frame = buffer.pull(now)
         if frame is not None:
             times.append(frame.capture_ms)
@@ -206,7 +217,7 @@ def test_a_sender_that_begins_anew_is_shown_soon() -> None:
 def test_next_due_says_when_to_look_again() -> None:
     buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(min_delay_ms=50))
     assert buffer.next_due() is None
-    buffer.push(0, 0, 0, 10.0)
+    push(buffer, 0, 0, 0, 10.0)
     due = buffer.next_due()
     assert due is not None
     assert due == pytest.approx(10.05)
@@ -225,17 +236,79 @@ def test_whatever_arrives_is_shown_at_most_once_and_in_order(data: st.DataObject
     now, shown = 0.0, []
     for number, (sequence, time_ms, step) in enumerate(packets):
         now += step
-        buffer.push(sequence, time_ms, number, now)
+        push(buffer, sequence, time_ms, number, now)
         frame = buffer.pull(now)
         if frame is not None:
             shown.append(frame)
     times = [frame.capture_ms for frame in shown]
     assert times == sorted(set(times))
-    real = [frame.after for frame in shown if not frame.interpolated]
+    real = [frame.earlier[-1].payload for frame in shown if frame.origin is Origin.SENT]
     assert len(real) == len(set(real))
 
 
-@pytest.mark.parametrize("bad", [{"min_delay_ms": 300.0}, {"conceal_loss": -1.0}, {"catch_up_ms": -1.0}])
+@pytest.mark.parametrize(
+    "bad", [{"min_delay_ms": 300.0}, {"conceal_loss": -1.0}, {"catch_up_ms": -1.0}, {"display_interval_ms": 1.0}]
+)
 def test_a_wrong_setting_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         PlayoutConfig(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("display_ms", [None, 20.0])
+def test_next_due_is_exact_whatever_is_to_be_drawn(display_ms: float | None) -> None:
+    buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig(display_interval_ms=display_ms))
+    generator = np.random.default_rng(21)
+    arrivals = [sent(n, 20 + generator.uniform(0, 60)) for n in range(300) if generator.random() > 0.2]
+    seen = dict.fromkeys(Origin, 0)
+    now = 0.0
+    for arrival, n in sorted(arrivals):
+        while (due := buffer.next_due()) is not None and due < arrival:
+            if due > now + 0.002:
+                assert buffer.pull(due - 0.002) is None, "not before"
+            now = max(due, now)
+            frame = buffer.pull(now)
+            assert frame is not None, "but then"
+            seen[frame.origin] += 1
+        push(buffer, n, n * INTERVAL_MS, n, arrival)
+        now = arrival
+    assert min(seen.values()) >= 3, seen
+
+
+def test_a_repeat_stands_in_for_a_lost_frame_and_gives_way_to_the_frame_itself() -> None:
+    buffer: PlayoutBuffer[str] = PlayoutBuffer(PlayoutConfig(min_delay_ms=100))
+
+    def message(*frames: tuple[int, str], repeats: int = 0) -> list[Arrival]:
+        incoming = [Incoming(n, n * INTERVAL_MS, payload, at < repeats) for at, (n, payload) in enumerate(frames)]
+        return [arrival for _, arrival in buffer.push(incoming, frames[-1][0] * INTERVAL_MS / 1000)]
+
+    assert message((0, "0")) == [Arrival.ACCEPTED]
+    assert message((0, "0 again"), (1, "1"), repeats=1) == [Arrival.REPEAT, Arrival.ACCEPTED]
+    assert message((2, "2 again"), (3, "3"), repeats=1) == [Arrival.ACCEPTED, Arrival.ACCEPTED]
+    assert message((2, "2 again"), (3, "3"), repeats=1) == [Arrival.REPEAT, Arrival.DUPLICATE]
+    assert message((4, "4 again"), (5, "5"), repeats=1) == [Arrival.ACCEPTED, Arrival.ACCEPTED]
+    assert message((4, "4")) == [Arrival.ACCEPTED]
+    shown = []
+    while (due := buffer.next_due()) is not None:
+        frame = buffer.pull(due)
+        assert frame is not None
+        if frame.origin is Origin.SENT:
+            shown.append(frame.earlier[-1].payload)
+    assert shown == ["0", "1", "2 again", "3", "4", "5"]
+    assert message((2, "2")) == [Arrival.LATE]
+    assert buffer.loss == 0, "now all of them came"
+
+
+def test_the_frames_of_a_message_are_spread_in_time_again() -> None:
+    buffer: PlayoutBuffer[int] = PlayoutBuffer(PlayoutConfig())
+    shown: list[tuple[float, int]] = []
+    for message in range(100):
+        arrival = (message * 4 + 3) * INTERVAL_MS / 1000 + 0.03
+        while (due := buffer.next_due()) is not None and due < arrival:
+            frame = buffer.pull(due)
+            assert frame is not None
+            shown.append((due, frame.capture_ms))
+        numbers = range(message * 4, message * 4 + 4)
+        buffer.push([Incoming(n & 0xFF, n * INTERVAL_MS, n) for n in numbers], arrival)
+    assert [ms for _, ms in shown] == [n * INTERVAL_MS for n in range(len(shown))]
+    assert np.diff([now for now, _ in shown]) == pytest.approx(INTERVAL_MS / 1000)
+    assert buffer.delay_ms == pytest.approx(3 * INTERVAL_MS), "a message's span, and nothing else"
