@@ -1,0 +1,25 @@
+"""The targets, one a module: each builds a `fuzz.target.Target` in its function `build`."""
+
+TARGETS = (
+    "motion_message",
+    "two_decoders",
+    "reference_packet",
+    "avif_still",
+    "picture",
+    "av1_units",
+    "av1_chain",
+    "reference_parameters",
+    "entropy",
+    "feedback",
+    "control",
+    "invitation",
+    "line_text",
+    "key_transfer",
+    "datagram",
+    "sctp",
+    "akc",
+    "adapter",
+    "manifest",
+    "tables",
+    "graph_weights",
+)
