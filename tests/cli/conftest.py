@@ -1,14 +1,17 @@
 """Clips and encoded files that the tests of the command line share. They use the shipped model."""
 
+import shutil
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adasr.file_codec import EncodeOptions, encode_file
 from adasr.video_file import SourceFrame, open_video
 from adasr_core.bundle import ModelBundle, open_bundle
+from adasr_core.landmarks import LANDMARKS
 from tests.cli.clip_builders import Picture, write_clip
 
 FRAMES = 30
@@ -48,3 +51,17 @@ def portrait_akc(tmp_path_factory: pytest.TempPathFactory, portrait: Path, bundl
     path = tmp_path_factory.mktemp("akc") / "portrait.akc"
     encode_file(portrait, path, bundle, EncodeOptions(references=1))
     return path
+
+
+@pytest.fixture
+def landmarked(tmp_path: Path, portrait: Path) -> Path:
+    """The short portrait clip with landmarks beside it: an ellipse about the middle, the same in every frame."""
+    clip = tmp_path / "clip.mp4"
+    shutil.copyfile(portrait, clip)
+    frames = len(list(open_video(clip).frames()))
+    angles = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
+    points = np.stack((256 + 100 * np.cos(angles), 230 + 130 * np.sin(angles), 0 * angles), axis=1)
+    deltas = np.zeros((frames, LANDMARKS, 3), np.int16)
+    deltas[0] = np.round(points * 4)
+    np.savez(clip.with_suffix(".npz"), landmarks_delta_q=deltas)
+    return clip

@@ -1,7 +1,6 @@
 """``adasr bench quality``: the figures of a clip that goes through the codec and back."""
 
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -13,22 +12,8 @@ from adasr.file_codec import EncodeOptions, decode_file, encode_file
 from adasr.quality_bench import frame_pairs
 from adasr.video_file import open_video
 from adasr_core.bundle import ModelBundle
-from adasr_core.landmarks import LANDMARKS, load_landmarks
+from adasr_core.landmarks import load_landmarks
 from benchmarks.rebuild_quality import psnr_db
-
-
-@pytest.fixture
-def landmarked(tmp_path: Path, portrait: Path) -> Path:
-    """The short portrait clip with landmarks beside it: an ellipse about the middle, the same in every frame."""
-    clip = tmp_path / "clip.mp4"
-    shutil.copyfile(portrait, clip)
-    frames = len(list(open_video(clip).frames()))
-    angles = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
-    points = np.stack((256 + 100 * np.cos(angles), 230 + 130 * np.sin(angles), 0 * angles), axis=1)
-    deltas = np.zeros((frames, LANDMARKS, 3), np.int16)
-    deltas[0] = np.round(points * 4)
-    np.savez(clip.with_suffix(".npz"), landmarks_delta_q=deltas)
-    return clip
 
 
 def test_figures_are_those_of_the_files(
