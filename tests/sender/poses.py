@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from adasr_core.geometry import FACE_KEYPOINTS, MotionParameters, SquareCrop
+from sender.look import Look
 
 KEYPOINTS = 40
 
@@ -21,3 +22,8 @@ def pose(x: float = 0.0, y: float = 0.0, scale: float = 1.0) -> MotionParameters
 def crop(x: float = 320.0, y: float = 240.0, size: float = 300.0) -> SquareCrop:
     """A crop in a 640x480 image."""
     return SquareCrop(centre_x_px=x, centre_y_px=y, size_px=size)
+
+
+def look(x: float = 0.0, y: float = 0.0, scale: float = 1.0, grey: float = 100.0) -> Look:
+    """A frame with the face of `pose`, its picture of one grey, 0..255."""
+    return Look(pose(x, y, scale), np.full(32 * 32 * 3, grey, np.float32))
