@@ -36,11 +36,12 @@ def test_the_probe_sees_torch() -> None:
 @pytest.mark.parametrize("package", ["sender", "receiver"])
 def test_sender_and_receiver_do_no_input_or_output(package: str) -> None:
     other = {"sender": "receiver", "receiver": "sender"}[package]
-    assert loaded([package], [other, "aiortc", "av", "call", "uvloop"]) == ""
+    # PyAV comes along as a codec of pictures in memory; import-linter holds it to `av1_chain`.
+    assert loaded([package], [other, "aiortc", "call", "uvloop"]) == ""
 
 
 def test_the_bitstream_needs_no_engine() -> None:
-    forbidden = ["openvino", "onnxruntime", "torch", "aiortc", "av"]
+    forbidden = ["openvino", "onnxruntime", "torch", "aiortc"]
     assert loaded(["adasr_core.bitstream"], forbidden) == ""
 
 

@@ -24,7 +24,8 @@ def test_the_wheel_brings_every_file_of_the_default_model(configuration: dict[st
 
 
 def test_the_wheel_brings_every_package(configuration: dict[str, Any]) -> None:
-    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    # Fuzzing is for whoever works on the parsers, from a checkout.
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"fuzz"}
     assert set(configuration["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == folders
     assert set(configuration["tool"]["importlinter"]["root_packages"]) == folders
 
