@@ -24,7 +24,7 @@ Image = npt.NDArray[np.uint8]
 
 _CHAINS = 256
 _JUDGED_UNITS = 3
-_CRF_STEP = 8
+_CRF_STEP = 5
 _KEY_UNITS = 3.0
 """A key unit costs about as much as so many others half a second apart."""
 _PAID_WITHIN_S = 2.5
@@ -54,11 +54,11 @@ class PictureConfig:
     """AVIF quality of a still that the receiver waits for, 1 to 100: small, to be there at once."""
     still_quality: int = 40
     """AVIF quality of other stills, 1 to 100."""
-    crf_steps: tuple[tuple[float, int], ...] = ((0.0, 54), (6000.0, 50), (20000.0, 46))
+    crf_steps: tuple[tuple[float, int], ...] = ((0.0, 50), (8000.0, 46))
     """(from this rate of references on in bits a second, this crf of the first chain), rates rising from 0."""
     crf_range: tuple[int, int] = (32, 56)
     """Finest and coarsest quality that chains are brought to when their units turn out small or large, 1 to 63."""
-    unit_interval_s: float = 0.6
+    unit_interval_s: float = 0.4
     """So often a unit shall be affordable, seconds: finer units more seldom, or coarser ones more often."""
     preset: int = 8
     """SVT-AV1's speed, 4 (slow) to 12."""
@@ -81,7 +81,7 @@ class PictureConfig:
     @property
     def expected_bytes(self) -> float:
         """What a reference should cost, until it is known better."""
-        return 7000.0 if self.coding is PictureCoding.STILLS else 600.0
+        return 7000.0 if self.coding is PictureCoding.STILLS else 1000.0
 
     def crf(self, reference_bps: float) -> int:
         """Quality of a chain at this rate of references."""

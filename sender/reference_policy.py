@@ -1,17 +1,19 @@
 """When to send a new reference.
 
 A reference goes out at once when the receiver cannot show anything right without it (the first one, one that it asked
-for, a face found at a new place, a face that left). Otherwise one goes out as soon as the rate has earned it, if it
-promises any gain at all::
+for, a face found at a new place, a face that left). Otherwise it must pay: the policy knows what a fresh reference
+would gain at this moment, and sends one when waiting costs more than the mean so far::
 
-    tokens |    /|    /|    /|         ______    <- still picture: no gain, tokens are saved up
-           |   / |   / |   / |        /      |
-           |  /  |  /  |  /  |  /    /       |   <- it moves again: mended at once
-           +-----+-----+-----+------------------> T, s
+    gain, dB                         sent when   gain now * T - (what was missed since the last one) >= price * bytes
+      |          __/|
+      |      __/####|  <- the part above the line is what sending now saves against
+      |  __/########|     sending at the mean rate so far
+      +-------------+--> T, s since the last reference came into use
 
-Evenly spaced references were measured against saving tokens for moments when the gain is above its mean: they gain
-more, for what is saved up mends nothing meanwhile (docs/references.md). At most one reference is on its way at a time;
-only a request overtakes it.
+The price is nothing while the token bucket holds enough for two, and rises as it empties. So a picture that gets worse
+steadily has references at even times, one that changes suddenly has them then, and a still one none.
+With enough for three, any gain will do: tokens that nobody spends mend nothing. At most one reference is on its way at
+a time; only a request overtakes it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ _LEARNING = 0.3
 _SMOOTHING_S = 0.25
 _LONGEST_STEP_S = 1.0
 _SURPRISE = 2.0
+_PLENTY = 3.0
+_LEAST_SAVED_DB_S = 0.01
 
 
 class ReferenceReason(Enum):
@@ -53,8 +57,10 @@ class ReferencePolicyConfig:
     """So many seconds' worth of the rate may be used at once after a quiet time."""
     least_burst_bytes: int = 6000
     """That much at least may."""
+    price_db_s: float = 0.3
+    """What 1000 bytes must save when the bucket holds just enough for them: decibels times seconds."""
     least_gain_db: float = 0.2
-    """A reference must promise this much, decibels."""
+    """A reference must promise this much whatever it costs."""
     min_interval_s: float = 0.15
     """Shortest time between two references, seconds."""
     acknowledgement_timeout_s: float = 3.0
@@ -62,7 +68,7 @@ class ReferencePolicyConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
-        for name in ("burst_s", "least_gain_db", "min_interval_s"):
+        for name in ("burst_s", "price_db_s", "least_gain_db", "min_interval_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected 0 or more")
         if self.least_burst_bytes < 1:
@@ -106,8 +112,10 @@ class ReferencePolicy:
         self._last_reason: ReferenceReason | None = None
         self._requested = False
         self._owed = False
-        self._gain_time: float | None = None
+        self._gain_since: float | None = None
+        self._gain_time = 0.0
         self._gain_db = 0.0
+        self._missed_db_s = 0.0
 
     @property
     def rate_bps(self) -> float:
@@ -157,7 +165,7 @@ class ReferencePolicy:
             return ReferenceReason.SCENE
         if now.crop_moved:
             return ReferenceReason.CROP_MOVED
-        if now.gain_db is not None and self._gain_time is not None and self._gain_db >= config.least_gain_db:
+        if now.gain_db is not None and self._pays(now.time):
             return ReferenceReason.QUALITY
         return None
 
@@ -173,24 +181,36 @@ class ReferencePolicy:
             typical = min(count_bytes, _SURPRISE * self._expected_bytes)
             self._expected_bytes += _LEARNING * (typical - self._expected_bytes)
         self._sent_time = time
-        self._gain_time = None
+        self._gain_since = None
         self._last_reason = reason
         self._requested = False
         if reason is not ReferenceReason.SCENE:
             self._owed = False
 
     def _note_gain(self, now: Situation) -> None:
-        """Follow the gain, smoothed, since the last reference came into use."""
+        """Follow the gain, smoothed, and what was missed since the last reference came into use."""
         if now.gain_db is None or now.awaiting:
             return
         gain_db = max(now.gain_db, 0.0)
-        if self._gain_time is None:
-            self._gain_time = now.time
-            self._gain_db = gain_db
+        if self._gain_since is None:
+            self._gain_since = self._gain_time = now.time
+            self._gain_db, self._missed_db_s = gain_db, 0.0
             return
         step_s = min(max(now.time - self._gain_time, 0.0), _LONGEST_STEP_S)
         self._gain_time = now.time
         self._gain_db += step_s / (step_s + _SMOOTHING_S) * (gain_db - self._gain_db)
+        self._missed_db_s += self._gain_db * step_s
+
+    def _pays(self, time: float) -> bool:
+        """Whether a reference now saves more than it costs; see the top of the file."""
+        if self._gain_since is None or self._gain_db < self._config.least_gain_db:
+            return False
+        affordable = self._bucket.level_bytes(time) / self._expected_bytes
+        if affordable >= _PLENTY:
+            return True
+        saved_db_s = self._gain_db * (time - self._gain_since) - self._missed_db_s
+        price_db_s = self._config.price_db_s * self._expected_bytes / 1000 * max(2 - affordable, 0.0)
+        return saved_db_s > max(price_db_s, _LEAST_SAVED_DB_S)
 
     def _burst_bytes(self, rate_bps: float) -> int:
         return max(self._config.least_burst_bytes, int(rate_bps / 8 * self._config.burst_s))
