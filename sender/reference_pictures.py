@@ -16,7 +16,13 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from adasr_core.bitstream.av1_chain import CHAIN_UNITS, Av1ChainConfig, Av1ChainDecoder, Av1ChainEncoder
+from adasr_core.bitstream.av1_chain import (
+    CHAIN_UNITS,
+    Av1ChainConfig,
+    Av1ChainDecoder,
+    Av1ChainEncoder,
+    EncoderStalledError,
+)
 from adasr_core.bitstream.packets import PICTURE_AV1_CHAIN, PICTURE_AVIF
 from adasr_core.bitstream.picture import decode_picture, encode_picture
 
@@ -140,18 +146,26 @@ class ReferencePictures:
         if encoder is None or encoder.units >= CHAIN_UNITS or self._worth_a_chain(encoder, wanted, reference_bps):
             self._unit_bytes = None if self._unit_bytes is None else self._unit_bytes * _ratio(wanted - self._crf)
             self._crf = wanted
-            chain_config = Av1ChainConfig(crf=self._crf, preset=config.preset)
-            encoder = Av1ChainEncoder(self._chains % _CHAINS, self._frame_px, chain_config)
-            self._chains += 1
+            encoder = self._begin_chain()
         self._encoder = None  # until the picture is coded: a chain that failed does not go on
         key = encoder.units == 0
-        data = encoder.encode(picture)
+        try:
+            data = encoder.encode(picture)
+        except EncoderStalledError:
+            key, encoder = True, self._begin_chain()
+            data = encoder.encode(picture)
         shown = self._decoder.decode(data)
         self._encoder = encoder
         if not key:
             known = len(data) if self._unit_bytes is None else self._unit_bytes
             self._unit_bytes = known + _LEARNING * (len(data) - known)
         return CodedPicture(PICTURE_AV1_CHAIN, data, key, self._frame_px, shown)
+
+    def _begin_chain(self) -> Av1ChainEncoder:
+        config = Av1ChainConfig(crf=self._crf, preset=self._config.preset)
+        encoder = Av1ChainEncoder(self._chains % _CHAINS, self._frame_px, config)
+        self._chains += 1
+        return encoder
 
     def _worth_a_chain(self, encoder: Av1ChainEncoder, wanted: int, reference_bps: float) -> bool:
         """Whether another quality is wanted, and its key unit paid for soon."""

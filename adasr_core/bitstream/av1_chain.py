@@ -19,6 +19,7 @@ pyramid, which blurs two of three references (hence use-fixed-qindex-offsets). d
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from adasr_core.bitstream.av1_units import frame_unit_size, strip_delimiter
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.packets import MAX_FRAME_PX, MAX_PICTURE_BYTES
-from adasr_core.thread_scheduling import ordinary_scheduling
+from adasr_core.thread_scheduling import finish_within, ordinary_scheduling
 
 Image = npt.NDArray[np.uint8]
 
@@ -38,6 +39,7 @@ CHAIN_UNITS = 256
 """Units of one chain at most: index is a byte."""
 
 _HEAD_BYTES = 2
+_LONGEST_S = 3.0
 _MIN_FRAME_PX = 64
 _LOW_DELAY = "pred-struct=1:lookahead=0:keyint=-1:use-fixed-qindex-offsets=1"
 
@@ -61,6 +63,10 @@ class Av1ChainConfig:
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name}: got {value}, expected {lowest}..{highest}")
+
+
+class EncoderStalledError(OSError):
+    """The encoder hangs: leave it, and begin a new chain with another one."""
 
 
 class Av1ChainEncoder:
@@ -115,6 +121,7 @@ class Av1ChainEncoder:
 
         Raises:
             ValueError: another shape or type, the chain is full, or the unit is above 262144 bytes.
+            EncoderStalledError: the encoder gave no answer within 3 s; begin a new chain.
             OSError: the encoder failed; begin a new chain.
         """
         side = self._frame_px
@@ -125,9 +132,13 @@ class Av1ChainEncoder:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format="yuv420p")
         frame.pts = self._index
         try:
-            packets = self._context.encode(frame)
+            packets = finish_within(lambda: self._context.encode(frame), _LONGEST_S)
         except av.FFmpegError as error:
             raise OSError(f"SVT-AV1 failed ({error}); begin a new chain") from error
+        except TimeoutError as error:
+            # Closing it would wait as well: it is never let go.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._context))
+            raise EncoderStalledError(f"SVT-AV1 gave {error}; begin a new chain") from error
         if len(packets) != 1:
             raise OSError(f"SVT-AV1 gave {len(packets)} packets for a picture, expected 1; begin a new chain")
         unit = strip_delimiter(bytes(packets[0]))

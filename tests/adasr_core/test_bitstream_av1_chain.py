@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import cache
 
 import numpy as np
 import pytest
 
-from adasr_core.bitstream.av1_chain import Av1ChainConfig, Av1ChainDecoder, Av1ChainEncoder
+from adasr_core.bitstream import av1_chain
+from adasr_core.bitstream.av1_chain import Av1ChainConfig, Av1ChainDecoder, Av1ChainEncoder, EncoderStalledError
 from adasr_core.bitstream.av1_units import frame_unit_size, strip_delimiter
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.picture_quality import psnr_db
@@ -212,15 +214,33 @@ def test_other_sizes_code_too() -> None:
             assert psnr_db(decoder.decode(encoder.encode(small)), small) > 28
 
 
-def test_a_chain_has_256_units() -> None:
+def test_a_full_chain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert av1_chain.CHAIN_UNITS == 256
+    monkeypatch.setattr(av1_chain, "CHAIN_UNITS", 5)
     encoder = Av1ChainEncoder(0, 64, Av1ChainConfig(crf=63, preset=12))
     decoder = Av1ChainDecoder(64)
     small = np.ascontiguousarray(picture(0)[200:264, 200:264])
-    for _ in range(256):
+    for _ in range(5):
         decoder.decode(encoder.encode(small))
     with pytest.raises(ValueError, match="begin a new chain"):
         encoder.encode(small)
-    assert encoder.units == 256
+    assert encoder.units == 5
+
+
+def test_an_encoder_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Av1ChainEncoder(0, 64)
+    never = threading.Event()
+
+    class Hanging:
+        def encode(self, frame: object) -> list[bytes]:
+            never.wait()
+            return []
+
+    monkeypatch.setattr(av1_chain, "_LONGEST_S", 0.05)
+    monkeypatch.setattr(encoder, "_context", Hanging())
+    with pytest.raises(EncoderStalledError, match="begin a new chain"):
+        encoder.encode(np.ascontiguousarray(picture(0)[200:264, 200:264]))
+    never.set()
 
 
 @pytest.mark.parametrize("bad", [{"crf": 0}, {"crf": 64}, {"preset": 3}, {"key_offset": 1}, {"threads": 0}])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adasr_core.bitstream.av1_chain import Av1ChainDecoder
+from adasr_core.bitstream.av1_chain import Av1ChainDecoder, Av1ChainEncoder, EncoderStalledError
 from adasr_core.bitstream.packets import PICTURE_AV1_CHAIN, PICTURE_AVIF
 from adasr_core.bitstream.picture import decode_picture
 from adasr_core.picture_quality import psnr_db
@@ -106,3 +106,19 @@ def test_both_begins_the_chain_after_a_still() -> None:
 def test_a_wrong_setting_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got"):
         PictureConfig(**bad)
+
+
+def test_an_encoder_that_hangs_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = ReferencePictures(SIDE, PictureConfig())
+    assert code(pictures, 0).data[:2] == b"\0\0"
+    real = Av1ChainEncoder.encode
+
+    def stalls_once(encoder: Av1ChainEncoder, rgb: Any) -> bytes:
+        if encoder.chain == 0:
+            raise EncoderStalledError("SVT-AV1 gave no answer; begin a new chain")
+        return real(encoder, rgb)
+
+    monkeypatch.setattr(Av1ChainEncoder, "encode", stalls_once)
+    again = code(pictures, 1)
+    assert (again.data[:2], again.key) == (b"\1\0", True)
+    assert psnr_db(Av1ChainDecoder(SIDE).decode(again.data), talking(12)) > 31
