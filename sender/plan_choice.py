@@ -91,7 +91,7 @@ def rules_for(mode: DelayMode) -> PlanRules:
             return PlanRules(target_bps=24_200)
         case DelayMode.SAVING:
             return PlanRules(
-                target_bps=11_500, least_frames_per_message=3, delay_limit_s=0.3, wanted_reference_bps=3000
+                target_bps=11_100, least_frames_per_message=3, delay_limit_s=0.3, wanted_reference_bps=3000
             )
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from adasr_core.landmarks import load_landmarks
+from adasr_core.thread_scheduling import ordinary_scheduling
 from tests.cli.clip_builders import write_clip
 from tests.training.prepare import face_videos
 from training.face_mesh import FaceMesh
@@ -210,7 +211,8 @@ def test_a_turned_video_of_uneven_times_becomes_upright_clips_of_the_same_times(
 def test_other_codecs_and_small_pictures(tmp_path: Path, suffix: str, codec: str) -> None:
     path = tmp_path / f"small.{suffix}"
     small = [face_videos.scale(picture, 480, 270) for picture in face_videos.portrait_shot(22)]
-    write_clip(path, small, codec=codec)
+    with ordinary_scheduling():
+        write_clip(path, small, codec=codec)
     record = prepare_video(job(path), SETTINGS, tmp_path / "out")
     assert record.error is None
     assert [(clip.size_px, clip.frames, clip.tier, clip.audio) for clip in record.clips] == [(256, 22, "C", False)]
