@@ -40,16 +40,16 @@ def made_tables(K: int, components: int, *, radius: int = 15, reference_radius: 
         synthesis=np.ascontiguousarray(basis.T).astype(np.float32),
         steps=steps.astype(np.float32),
         scales=scales.astype(np.uint8),
-        frequencies=_rows(_SMALLEST * 2.0 ** (np.arange(_SCALES) / 4), radius),
+        frequencies=laplace_rows(_SMALLEST * 2.0 ** (np.arange(_SCALES) / 4), radius),
         activity_offsets=np.array(_ACTIVITY_OFFSETS, np.int8),
         activity_frequencies=activities.astype(np.uint16),
         reference_mean=np.concatenate((np.zeros(2 * K), identity)).astype(np.float32),
         reference_steps=np.concatenate((np.full(2 * K, 1 / 512), np.full(4 * K, 1 / 64))).astype(np.float32),
-        reference_frequencies=_rows(np.full(6 * K, 12.0), reference_radius),
+        reference_frequencies=laplace_rows(np.full(6 * K, 12.0), reference_radius),
     )
 
 
-def _rows(sizes: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.uint16]:
+def laplace_rows(sizes: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.uint16]:
     """Frequencies [..., 2 radius + 2] of two-sided geometric levels with these mean magnitudes, escape last."""
     levels = np.arange(-radius, radius + 1)
     weights = np.exp(-np.abs(levels) / np.maximum(sizes[..., None], 0.2))

@@ -8,24 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from adasr_core.bitstream.entropy import TOTAL
 from adasr_core.bitstream.prediction import MODES
 from adasr_core.bitstream.tables import MotionTables
-
-
-def _laplace_rows(scales: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.uint16]:
-    """Integer frequencies [..., 2 radius + 2] of two-sided geometric levels with these mean magnitudes."""
-    levels = np.arange(-radius, radius + 1)
-    weights = np.exp(-np.abs(levels) / np.maximum(scales[..., None], 0.2))
-    weights = np.concatenate((weights, weights[..., :1]), axis=-1)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    frequencies = 1 + np.floor(weights * (TOTAL - 2 * radius - 2)).astype(np.int64)
-    frequencies[..., radius] += TOTAL - frequencies.sum(axis=-1)
-    rows: npt.NDArray[np.uint16] = frequencies.astype(np.uint16)
-    return rows
+from fuzz.made_tables import laplace_rows
 
 
 @cache
@@ -43,12 +31,12 @@ def _synthetic_tables(K: int, seed: int = 0) -> MotionTables:
         synthesis=np.ascontiguousarray(basis.T),
         steps=steps.astype(np.float32),
         scales=np.tile(rows, (MODES, 1)).astype(np.uint8),
-        frequencies=_laplace_rows(2.0 ** ((np.arange(64) - 24) / 4), radius=31),
+        frequencies=laplace_rows(2.0 ** ((np.arange(64) - 24) / 4), radius=31),
         activity_offsets=np.array([-12, -6, 0, 6], np.int8),
         activity_frequencies=np.full((MODES, 4), TOTAL // 4, np.uint16),
         reference_mean=np.concatenate((np.stack((square, square), axis=1).reshape(-1), identity)).astype(np.float32),
         reference_steps=np.concatenate((np.full(2 * K, 1 / 512), np.full(4 * K, 1 / 64))).astype(np.float32),
-        reference_frequencies=_laplace_rows(np.full(size, 12.0), radius=63),
+        reference_frequencies=laplace_rows(np.full(size, 12.0), radius=63),
     )
 
 
