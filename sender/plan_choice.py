@@ -86,9 +86,9 @@ def rules_for(mode: DelayMode) -> PlanRules:
     """The rules of a mode, for a line that carries them."""
     match mode:
         case DelayMode.LOWEST:
-            return PlanRules(target_bps=24_200, most_frames_per_message=1)
+            return PlanRules(target_bps=23_500, most_frames_per_message=1)
         case DelayMode.BALANCED:
-            return PlanRules(target_bps=24_200)
+            return PlanRules(target_bps=23_500)
         case DelayMode.SAVING:
             return PlanRules(
                 target_bps=11_100, least_frames_per_message=3, delay_limit_s=0.3, wanted_reference_bps=3000
