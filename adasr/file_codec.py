@@ -62,8 +62,8 @@ class EncodeOptions:
     """AVIF quality of the key frames, 1 (small) to 100."""
     motion_quality: int = 2
     """Quantiser index of the motion, 0 (finest) to 15: finer than a call's, because the motion is fitted."""
-    frames_per_message: int = MAX_MESSAGE_FRAMES
-    """Frames coded together at most, 1 to 4: more is smaller."""
+    frames_per_message: int = 4
+    """Frames coded together at most, 1 to 8."""
     crop: CropMode | None = None
     """The whole square, a crop that follows the face, or None: whole where the clip is framed already."""
     keep_audio: bool = True

@@ -1,7 +1,8 @@
-"""The options of commands that send video over a line: what of it the video may take."""
+"""The options of commands that send video over a line: what of it the video may take, and how it is shown."""
 
 import argparse
 
+from receiver import PlayoutConfig, ReceiverConfig
 from sender.plan_choice import MAX_FPS, DelayMode
 from sender.rate_control import RateControlConfig
 
@@ -14,7 +15,7 @@ def add_rate_options(parser: argparse.ArgumentParser) -> None:
         choices=[mode.value for mode in DelayMode],
         default=DelayMode.BALANCED.value,
         help="lowest: every frame leaves at once, 25 kbps; balanced (default): up to 25 kbps, frames wait for each "
-        "other while mouth to ear stays within 150 ms; saving: three or four frames a message, 12 kbps",
+        "other while mouth to ear stays within 150 ms; saving: up to eight frames a message, 12 kbps",
     )
     group.add_argument(
         "--max-kbps",
@@ -28,8 +29,31 @@ def add_rate_options(parser: argparse.ArgumentParser) -> None:
         "--frames-per-message",
         type=int,
         metavar="N",
-        help="always N frames in a message, 1 to 4, whatever the line says",
+        help="always N frames in a message, 1 to 8, whatever the line says",
     )
+
+
+def add_display_option(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that `receiver_config` reads."""
+    parser.add_argument(
+        "--display-fps",
+        type=float,
+        metavar="N",
+        help="show about N frames a second, 1 to 250, drawing some between those that were sent (default: as sent)",
+    )
+
+
+def receiver_config(args: argparse.Namespace) -> ReceiverConfig:
+    """What the arguments say.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+    if args.display_fps is None:
+        return ReceiverConfig()
+    if not 1 <= args.display_fps <= 250:
+        raise ValueError(f"--display-fps: got {args.display_fps}, expected 1 to 250")
+    return ReceiverConfig(playout=PlayoutConfig(display_interval_ms=1000 / args.display_fps))
 
 
 def rate_config(args: argparse.Namespace) -> RateControlConfig:

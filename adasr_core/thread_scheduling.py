@@ -2,7 +2,7 @@
 
 SVT-AV1, opened by root on Linux, gives its threads and the one that opens it the class SCHED_FIFO at priority 99: from
 then on nothing else on the machine runs while they do. And now and then its threads wait for each other for ever: 5 of
-25,000 pictures on two busy cores (version 4.1, low delay).
+25,000 pictures of 512 px on two busy cores, 21 of 35,000 tiny ones back to back (version 4.1, low delay).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -41,8 +42,8 @@ def ordinary_scheduling() -> Iterator[None]:
                         os.sched_setscheduler(thread, scheduler, parameters)
 
 
-def finish_within(work: Callable[[], Result], seconds: float) -> Result:
-    """What `work` returns or raises, from a thread of its own.
+def finish_within(work: Callable[[], Result], seconds: float) -> tuple[Result, float]:
+    """What `work` returns or raises, from a thread of its own, and how long it took, seconds.
 
     Raises:
         TimeoutError: it did not come back in time. Its thread goes on, and does not keep the process alive.
@@ -57,10 +58,11 @@ def finish_within(work: Callable[[], Result], seconds: float) -> Result:
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
+    began = time.perf_counter()
     thread.start()
     thread.join(seconds)
     if errors:
         raise errors[0]
     if not results:
         raise TimeoutError(f"no answer within {seconds:g} s")
-    return results[0]
+    return results[0], time.perf_counter() - began

@@ -29,7 +29,7 @@ class ClipBudgetConfig:
     start: float = 0.0
     """Capture time of the first frame, seconds."""
     frames_per_message: int = 3
-    """1 to 4."""
+    """1 to 8."""
     motion_quality: int = DEFAULT_MOTION_QUALITY
     """0 (finest) to 15."""
 

@@ -17,7 +17,7 @@ from adasr_core.geometry import MotionParameters
 class Schedule:
     """How frames become messages.
 
-    name: for reports. frames_per_message: 1 to 4. acknowledged_after_ms: when a message has been sent for so long, its
+    name: for reports. frames_per_message: 1 to 8. acknowledged_after_ms: when a message has been sent for so long, its
     newest frame can be a base; 0: at once, as in a file. extra_bytes: head of whatever holds a message.
     """
 

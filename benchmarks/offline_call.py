@@ -42,13 +42,18 @@ class OfflineCall:
 
     shown: for every source frame, uint8 [512, 512, 3], the newest picture whose capture time is not after the frame's:
     how late it came is not held against it. Before the first picture, the first one. fresh: whether it shows just that
-    frame rather than an older one. wire: bytes by kind. frames_sent: frames that were coded.
+    frame rather than an older one. wire: bytes by kind. frames_sent: frames that were coded. first_frame: the one whose
+    picture was the first reference; first_head_bytes: of its packet beside the picture. anchor_times: capture times of
+    frames whose pictures went out as anchors, seconds.
     """
 
     shown: tuple[Image, ...]
     fresh: tuple[bool, ...]
     wire: WireBytes
     frames_sent: int
+    first_frame: int
+    first_head_bytes: int
+    anchor_times: tuple[float, ...]
     sending: SenderStatistics
     receiving: ReceiverStatistics
 
@@ -79,6 +84,7 @@ def run_offline_call(
     sender_config: SenderConfig | None = None,
     receiver_config: ReceiverConfig | None = None,
     line: OfflineLineConfig | None = None,
+    draw: bool = True,
 ) -> OfflineCall:
     """Send a clip and see what the other end shows.
 
@@ -91,6 +97,7 @@ def run_offline_call(
         sender_config: how frames become packets.
         receiver_config: how packets become frames.
         line: what lies between; None is a line of 30 ms that carries everything.
+        draw: False counts bytes alone: nothing is shown.
 
     Raises:
         ValueError: no frame, another number of frames than times, or times that do not rise.
@@ -100,21 +107,36 @@ def run_offline_call(
         raise ValueError(f"times: got {len(times)} that do not rise, expected at least one, each after the one before")
     sender = Sender(model, codec, sender_config)
     receiver = Receiver(model, codec, receiver_config)
-    call = _Call(sender, receiver, line if line is not None else OfflineLineConfig(), plan)
+    call = _Call(sender, receiver, line if line is not None else OfflineLineConfig(), plan, draw)
     ends = [*times[1:], times[-1] + _LAST_PICTURES_S]
     for image, time, end in zip(frames, times, ends, strict=True):
         call.capture(image, time, last=time == times[-1])
         call.run(time, end)
-    shown, fresh = call.display([round(time * 1000) for time in times])
-    return OfflineCall(shown, fresh, call.line.wire, call.frames_sent, sender.statistics, receiver.statistics)
+    shown, fresh = call.display([round(time * 1000) for time in times]) if draw else ((), ())
+    return OfflineCall(
+        shown=shown,
+        fresh=fresh,
+        wire=call.line.wire,
+        frames_sent=call.frames_sent,
+        first_frame=times.index(call.first_reference[0]),
+        first_head_bytes=call.first_reference[1],
+        anchor_times=tuple(call.anchor_times),
+        sending=sender.statistics,
+        receiving=receiver.statistics,
+    )
 
 
 class _Call:
-    def __init__(self, sender: Sender, receiver: Receiver, config: OfflineLineConfig, plan: RatePlan | Planner) -> None:
+    def __init__(
+        self, sender: Sender, receiver: Receiver, config: OfflineLineConfig, plan: RatePlan | Planner, draw: bool
+    ) -> None:
         self.line = OfflineLine(config)
         self.frames_sent = 0
+        self.anchor_times: list[float] = []
+        self.first_reference = (0.0, 0)  # when, and bytes beside the picture
         self._sender, self._receiver = sender, receiver
         self._delay_s = config.delay_s
+        self._draw = draw
         self._planner: Planner = (lambda time, wire: plan) if isinstance(plan, RatePlan) else plan
         self._plan: RatePlan | None = None
         self._coded_time: float | None = None
@@ -138,14 +160,25 @@ class _Call:
                 data = output.reference.pack()
                 if self.line.send_reference(data, first=not self._reference_sent):
                     self._later(time, _Kind.REFERENCE, data)
+                if not self._reference_sent:
+                    self.first_reference = (time, len(data) - len(output.reference.picture))
                 self._reference_sent = True
-            messages = output.messages
+            messages, anchor = output.messages, output.anchor
+            if anchor is not None:
+                self.anchor_times.append(time)
         else:
-            messages = ()
+            messages, anchor = (), None
+        arrived = False
         for message in (*messages, *(self._sender.flush_motion() if last else ())):
             data = message.pack()
-            if self.line.send_motion(data):
+            arrived = self.line.send_motion(data)
+            if arrived:
                 self._later(time, _Kind.MOTION, data)
+        if anchor is not None:
+            data = anchor.pack()
+            if self.line.send_anchor(data, with_motion=arrived):
+                # Before its motion message: one datagram is read as a whole before the next picture is drawn.
+                self._later(time, _Kind.REFERENCE, data, first=True)
         self._sender.close_loop()
 
     def run(self, since: float, until: float) -> None:
@@ -155,7 +188,7 @@ class _Call:
         now = since
         while True:
             arrival = self._events[0].time if self._events else None
-            due = self._receiver.next_render_time()
+            due = self._receiver.next_render_time() if self._draw else None
             due = None if due is None else max(due, now)
             moments = [moment for moment in (arrival, due) if moment is not None and moment < until]
             if not moments:
@@ -189,16 +222,19 @@ class _Call:
         self._rendered.append((unwrap_u16(frame.capture_time_ms & 0xFFFF, near), frame.picture))
         return True
 
-    def _later(self, time: float, kind: _Kind, content: object) -> None:
-        """It arrives at the other end after the line's delay."""
+    def _later(self, time: float, kind: _Kind, content: object, *, first: bool = False) -> None:
+        """It arrives at the other end after the line's delay; `first`: before all else of that moment."""
         self._numbered += 1
-        heapq.heappush(self._events, _Event(time + self._delay_s, self._numbered, kind, content))
+        order = -self._numbered if first else self._numbered
+        heapq.heappush(self._events, _Event(time + self._delay_s, order, kind, content))
 
     def _deliver(self, event: _Event) -> None:
         now = event.time
         match event.content:
             case bytes(data) if event.kind is _Kind.REFERENCE:
-                self._later(now, _Kind.ACKNOWLEDGEMENT, self._receiver.receive_reference(data, now))
+                acknowledgement = self._receiver.receive_reference(data, now)
+                if acknowledgement is not None:
+                    self._later(now, _Kind.ACKNOWLEDGEMENT, acknowledgement)
             case bytes(data) if event.kind is _Kind.MOTION:
                 self._receiver.receive_motion(data, now)
                 self._give_feedback(now)

@@ -2,6 +2,7 @@
 
     motion     --> at once, before everything else ------------------+--> + delay --> other end
     references --> queue, in order --> what rate motion leaves over --+
+    anchors    --> in the datagram of their motion message -----------+
 
 Motion is never held up; what it takes beyond the line's rate holds up the references behind it.
 """
@@ -17,8 +18,11 @@ import numpy as np
 
 from sender.wire_cost import chunk_bytes, datagram_bytes
 
-KEY_CHUNK_HEADER_BYTES = 16
+KEY_CHUNK_HEADER_BYTES = 14
 """Of a piece of a reference on the key channel (docs/transport.md)."""
+
+WHOLE_HEADER_BYTES = 3
+"""Of a transfer that is one piece, as most anchors are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +39,9 @@ class OfflineLineConfig:
     """Of what is lost."""
     chunk_body_bytes: int = 400
     """Bytes of a reference in one message of the key channel, as at the call's low rates."""
+    anchor_body_bytes: int = 986
+    """Bytes of an anchor in one such message, which leaves with motion; and of the first picture, which nothing else
+    waits for."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -44,32 +51,34 @@ class OfflineLineConfig:
             raise ValueError(f"kbps: got {self.kbps}, expected more than 0 or None")
         if not 0 <= self.loss < 1:
             raise ValueError(f"loss: got {self.loss}, expected 0 to below 1")
-        if self.chunk_body_bytes < 1:
-            raise ValueError(f"chunk_body_bytes: got {self.chunk_body_bytes}, expected at least 1")
+        for name in ("chunk_body_bytes", "anchor_body_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class WireBytes:
     """Bytes on the wire, headers of all layers included.
 
-    first_picture, references (all later ones), motion: forward. feedback: the way back, acknowledgements of SCTP and of
-    references left out.
+    first_picture, references (all later ones), anchors, motion: forward. feedback: the way back, acknowledgements of
+    SCTP and of references left out.
     """
 
     first_picture: int = 0
     references: int = 0
+    anchors: int = 0
     motion: int = 0
     feedback: int = 0
 
     @property
     def forward(self) -> int:
         """All that went from the sender to the receiver."""
-        return self.first_picture + self.references + self.motion
+        return self.first_picture + self.steady
 
     @property
     def steady(self) -> int:
         """The same without the first picture."""
-        return self.references + self.motion
+        return self.references + self.anchors + self.motion
 
 
 @dataclass(slots=True)
@@ -86,6 +95,19 @@ def reference_wire_bytes(bodies: Sequence[int], *, alone: bool = False) -> int:
     """
     cost = datagram_bytes if alone else chunk_bytes
     return sum(cost(KEY_CHUNK_HEADER_BYTES + body) for body in bodies)
+
+
+def piece_bytes(size: int, most: int) -> list[int]:
+    """Bytes of each of the equal pieces, at most `most`, into which so many bytes are cut; the last one is shorter."""
+    pieces = -(-size // most)
+    longest = -(-size // pieces)
+    return [longest] * (pieces - 1) + [size - longest * (pieces - 1)]
+
+
+def anchor_wire_bytes(bodies: Sequence[int]) -> int:
+    """Bytes that an anchor in pieces with so many bytes of it each adds to the datagrams of motion."""
+    header = WHOLE_HEADER_BYTES if len(bodies) == 1 else KEY_CHUNK_HEADER_BYTES
+    return sum(chunk_bytes(header + body) for body in bodies)
 
 
 class OfflineLine:
@@ -112,12 +134,29 @@ class OfflineLine:
 
     def send_reference(self, data: bytes, *, first: bool) -> bool:
         """Count a reference and queue it; the first one is there at once: True, and nothing is queued."""
-        count = reference_wire_bytes(self._sent_bodies(len(data)), alone=first)
+        most = self._config.anchor_body_bytes if first else self._config.chunk_body_bytes
+        count = reference_wire_bytes(self._sent_bodies(len(data), most), alone=first)
         if first:
             self.wire = replace(self.wire, first_picture=self.wire.first_picture + count)
             return True
         self.wire = replace(self.wire, references=self.wire.references + count)
         if self._config.kbps is None:
+            return True
+        self._queue.append(_Transfer(data, float(count)))
+        return False
+
+    def send_anchor(self, data: bytes, *, with_motion: bool) -> bool:
+        """Count an anchor that leaves beside its motion message.
+
+        with_motion: that datagram arrives. An anchor that fits it is there with it: True. Others are queued.
+        """
+        bodies = self._sent_bodies(len(data), self._config.anchor_body_bytes)
+        count = anchor_wire_bytes(bodies)
+        self.wire = replace(self.wire, anchors=self.wire.anchors + count)
+        if self._config.kbps is None:
+            return True
+        if len(bodies) == 1 and with_motion and not self._queue:
+            self._motion_bytes += count
             return True
         self._queue.append(_Transfer(data, float(count)))
         return False
@@ -143,12 +182,10 @@ class OfflineLine:
             self._queue.popleft()
         return through
 
-    def _sent_bodies(self, size: int) -> list[int]:
+    def _sent_bodies(self, size: int, most: int) -> list[int]:
         """Bodies of the datagrams that carry so many bytes in equal pieces, those that had to be repeated included."""
-        pieces = -(-size // self._config.chunk_body_bytes)
-        longest = -(-size // pieces)
-        bodies = [longest] * (pieces - 1) + [size - longest * (pieces - 1)]
-        repeats = self._random.geometric(1 - self._config.loss, pieces) if self._config.loss else [1] * pieces
+        bodies = piece_bytes(size, most)
+        repeats = self._random.geometric(1 - self._config.loss, len(bodies)) if self._config.loss else [1] * len(bodies)
         return [body for body, times in zip(bodies, repeats, strict=True) for _ in range(int(times))]
 
     def _arrives(self) -> bool:

@@ -136,8 +136,11 @@ class Channels:
         """Send a control message; dropped when the channel is closed, which ends the call anyway."""
         self._send(self._control, pack_control(message))
 
-    def send_motion(self, message: bytes) -> None:
-        """Send a motion message of 1 to 1,100 bytes; dropped rather than queued when the line is busy.
+    def send_motion(self, message: bytes, anchor: bytes | None = None) -> None:
+        """Send a motion message of 1 to 2,200 bytes; dropped rather than queued when the line is busy.
+
+        anchor: goes as `send_reference` would send it, but in the message's datagram where it fits, and before it: what
+        the message's frames are drawn from is there when they are.
 
         Raises:
             ValueError: the message is empty or too long.
@@ -145,18 +148,24 @@ class Channels:
         if not 0 < len(message) <= MAX_MOTION_BYTES:
             raise ValueError(f"motion message: {len(message)} bytes, expected 1 to {MAX_MOTION_BYTES}")
         now = time.monotonic()
+        if anchor is not None:
+            self._references.offer(anchor)
         # What was sent within this turn of the event loop has had no chance to leave yet.
         queued = self._motion.bufferedAmount
         stale = queued > 0 and now - self._rhythm.latest > _TURN_S
         if self._motion.readyState != "open" or stale or queued > MAX_MOTION_BYTES:
             self.motion_dropped += 1
+            self._pump()
             return
         self._listener.before_media(motion=True)
+        if anchor is not None:
+            self._pump(in_company=True)
         self._send(self._motion, message)
         self._rhythm.sent(now)
         self.motion_sent += 1
         self._send_feedback_now()
-        self._pump(in_company=True)
+        if anchor is None:
+            self._pump(in_company=True)
         self._listener.after_motion()
 
     def send_feedback(self, data: bytes) -> None:

@@ -26,6 +26,7 @@ from call.sending import call_sender_config
 from call.signalling import InvitationKind
 from call.sinks import PictureStore, StoredFrame, temporary_folder
 from call.sources import ClipSource, VideoClip
+from receiver import ReceiverConfig
 from sender import CropMode
 from sender.rate_control import RateControlConfig
 
@@ -61,6 +62,8 @@ class DemoConfig:
     """Threads of the receiver's networks."""
     rate: RateControlConfig = field(default_factory=RateControlConfig)
     """What the video may take of the line."""
+    receiver: ReceiverConfig = field(default_factory=ReceiverConfig)
+    """How packets become frames."""
     line: LineConfig | None = None
     """The emulated line from the sending to the receiving peer; None leaves loopback as it is."""
     line_back: LineConfig | None = None
@@ -286,6 +289,7 @@ def _run_peer(pipe: Connection, config: DemoConfig, sends: bool, path: Path, pic
             seconds=config.seconds if sends else None,
             loopback_only=True,
             rate=config.rate,
+            receiver=config.receiver,
             line=config.line if sends else config.line_back,
             sender=call_sender_config(CropMode.FULL if config.full else CropMode.FACE),
         )

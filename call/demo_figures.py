@@ -49,7 +49,9 @@ class DemoFigures:
         references: references sent.
         reference_bytes: their bytes.
         references_by_kind: how many were sent for each reason.
-        payload_kbps: motion and references before any transport header.
+        anchors: pictures sent with motion messages.
+        anchor_bytes: their bytes.
+        payload_kbps: motion, references and anchors before any transport header.
         wire_kbps: everything that the sender sent, headers of IP, UDP, DTLS and SCTP included, from the first byte of
             the first reference to the last motion message.
         return_kbps: everything that came back in the same time, feedback and acknowledgements above all.
@@ -82,6 +84,8 @@ class DemoFigures:
     references: int
     reference_bytes: int
     references_by_kind: tuple[tuple[str, int], ...]
+    anchors: int
+    anchor_bytes: int
     payload_kbps: float
     wire_kbps: float | None
     return_kbps: float | None
@@ -145,7 +149,9 @@ def measure_demo(
         references=sent.references,
         reference_bytes=sent.reference_bytes,
         references_by_kind=sent.references_by_kind,
-        payload_kbps=(sent.motion_bytes + sent.reference_bytes) * 8 / 1000 / seconds if seconds else 0.0,
+        anchors=sent.anchors,
+        anchor_bytes=sent.anchor_bytes,
+        payload_kbps=_payload_bytes(sent) * 8 / 1000 / seconds if seconds else 0.0,
         wire_kbps=_sent_kbps(statistics, statistics.first_media if statistics else None),
         return_kbps=_returned_kbps(statistics, statistics.first_media if statistics else None),
         steady_wire_kbps=_sent_kbps(statistics, statistics.first_motion if statistics else None),
@@ -159,6 +165,10 @@ def measure_demo(
         rebuild_ms_p95=_percentile(shown.rebuild_ms, 95),
         psnr_db=_mean_psnr_db(sent_frames, shown_frames, sent_path, shown_path, picture_px),
     )
+
+
+def _payload_bytes(sent: SendingReport) -> int:
+    return sent.motion_bytes + sent.reference_bytes + sent.anchor_bytes
 
 
 def demo_faults(sending: CallReport, receiving: CallReport, figures: DemoFigures) -> list[str]:

@@ -27,6 +27,7 @@ _LONGEST_RESEND_S = 0.4
 _BACKOFF = 1.3
 _SMALLEST_BODY_BYTES = 400
 _BODY_TIME_S = 0.05
+_FIRST_WHOLE_BYTES_PER_S = 4_000.0
 _LATE_MS = 60.0
 _EASY_MS = 25.0
 _CUT_INTERVAL_S = 0.25
@@ -231,9 +232,12 @@ class KeySender:
         return now >= max(self._progressed, self._repeated) + patience
 
     def _begin(self, data: bytes, now: float) -> None:
+        first = self._transfer < 0 and self.bytes_per_s >= _FIRST_WHOLE_BYTES_PER_S
         self._transfer = (self._transfer + 1) % TRANSFER_MODULO
-        # On a slow line short chunks: a long one would keep motion waiting while it is on the wire.
-        body = min(MAX_BODY_BYTES, max(_SMALLEST_BODY_BYTES, int(self.bytes_per_s * _BODY_TIME_S)))
+        # On a slow line short chunks: a long one would keep motion waiting while it is on the wire. Behind the first
+        # transfer there is no motion yet.
+        short = min(MAX_BODY_BYTES, max(_SMALLEST_BODY_BYTES, int(self.bytes_per_s * _BODY_TIME_S)))
+        body = MAX_BODY_BYTES if first else short
         self._pieces = [_Piece(chunk) for chunk in split_transfer(data, self._transfer, body)]
         self._began = self._progressed = self._repeated = now
         self._answered = 0.0

@@ -25,9 +25,13 @@ class SendControl:
 
 @dataclass(frozen=True, slots=True)
 class SendMotion:
-    """To the transport: one packed `MotionMessage`, a datagram of its own."""
+    """To the transport: one packed `MotionMessage`, a datagram of its own, and the anchor of its newest frame.
+
+    anchor: a packed `AnchorPacket` that leaves in the same datagram where it fits; None: there is none.
+    """
 
     packet: bytes
+    anchor: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,8 +187,9 @@ class ReceivingLoop:
         try:
             if isinstance(message, ReceivedReference):
                 acknowledgement = self._receiver.receive_reference(message.data, now)
-                self._references += 1
-                self._send(SendControl(ReferenceAck(acknowledgement.slot, acknowledgement.generation)))
+                if acknowledgement is not None:
+                    self._references += 1
+                    self._send(SendControl(ReferenceAck(acknowledgement.slot, acknowledgement.generation)))
             elif isinstance(message, ReceivedMotion):
                 self._pace.motion_arrived(now)
                 outcome = self._receiver.receive_motion(message.packet, now)

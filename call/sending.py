@@ -47,6 +47,7 @@ _CLOSED_LOOP_OVERDUE_S = 1.0
 _PARTIAL_MESSAGE_S = 0.15
 _KEY_RATE_INTERVAL_S = 0.25
 _KEY_RATE_CHANGE = 0.1
+_PICTURES_UNDER_WAY = 6
 
 
 def call_sender_config(crop: CropMode) -> SenderConfig:
@@ -191,8 +192,11 @@ class SendingLoop:
         if output.coded:
             picture = output.picture if self._recording is not None else None
             self._gathered.add(GatheredFrame(frame.time_s, picture))
+        anchor = output.anchor.pack() if output.anchor is not None else None
+        if anchor is not None:
+            self._tally.sent_anchor(len(anchor))
         for message in output.messages:
-            self._send_motion(message)
+            self._send_motion(message, anchor if message is output.messages[-1] else None)
         if output.reference is not None and output.reason is not None:
             data = output.reference.pack()
             self._send(SendReference(data))
@@ -200,9 +204,9 @@ class SendingLoop:
             if self._first_reference is None:
                 self._first_reference = (time.monotonic(), len(data))
 
-    def _send_motion(self, message: MotionMessage) -> None:
+    def _send_motion(self, message: MotionMessage, anchor: bytes | None = None) -> None:
         packed = message.pack()
-        self._send(SendMotion(packed))
+        self._send(SendMotion(packed, anchor))
         now = time.monotonic()
         frames = self._gathered.take(message)
         self._controller.on_sent(message.sequence, len(frames), len(packed), frames[-1].time_s, now)
@@ -225,6 +229,8 @@ class SendingLoop:
                     self._take_feedback(news.data, when)
                 case TransportStatistics():
                     self._controller.on_wire(news.now.count.sent_bytes, news.now.time_s)
+                    settled = news.references_sent + news.references_failed
+                    self._sender.hold_anchors(self._tally.pictures_sent - settled > _PICTURES_UNDER_WAY)
                     if news.rtt_ms is not None:
                         self._controller.on_round_trip(news.rtt_ms / 1000, when)
 

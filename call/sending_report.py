@@ -26,6 +26,8 @@ class SendingReport:
         references: references sent.
         reference_bytes: bytes of references.
         references_by_kind: how many were sent for each reason.
+        anchors: pictures sent with motion messages, between which frames are drawn.
+        anchor_bytes: their bytes.
         malformed: feedback that could not be read.
         sent_times_ms: capture times of the frames sent, monotonic milliseconds, the latest 100,000.
         coding_ms: time that each of them took from capture until its message left, milliseconds.
@@ -43,6 +45,8 @@ class SendingReport:
     references: int
     reference_bytes: int
     references_by_kind: tuple[tuple[str, int], ...]
+    anchors: int
+    anchor_bytes: int
     malformed: int
     sent_times_ms: tuple[int, ...]
     coding_ms: tuple[float, ...]
@@ -63,6 +67,7 @@ class SendingTally:
         self._motion_bytes = 0
         self._reference_bytes = 0
         self._kinds: Counter[str] = Counter()
+        self._anchors = self._anchor_bytes = 0
         self._malformed = 0
         self._times_ms: deque[int] = deque(maxlen=_TIMES_KEPT)
         self._coding_ms: deque[float] = deque(maxlen=_TIMES_KEPT)
@@ -100,6 +105,16 @@ class SendingTally:
         self._reference_bytes += size_bytes
         self._kinds[kind] += 1
 
+    def sent_anchor(self, size_bytes: int) -> None:
+        """An anchor left."""
+        self._anchors += 1
+        self._anchor_bytes += size_bytes
+
+    @property
+    def pictures_sent(self) -> int:
+        """References and anchors so far."""
+        return self._kinds.total() + self._anchors
+
     def report(self, frames_dropped: int, line: LineFigures) -> SendingReport:
         """The counts now."""
         return SendingReport(
@@ -113,6 +128,8 @@ class SendingTally:
             references=self._kinds.total(),
             reference_bytes=self._reference_bytes,
             references_by_kind=tuple(sorted(self._kinds.items())),
+            anchors=self._anchors,
+            anchor_bytes=self._anchor_bytes,
             malformed=self._malformed,
             sent_times_ms=tuple(self._times_ms),
             coding_ms=tuple(self._coding_ms),

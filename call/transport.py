@@ -135,10 +135,10 @@ class PeerTransport:
             _logger.debug("session description refused", exc_info=True)
             self._finish(f"invitation: its session description cannot be used ({error}); make a new one", failed=True)
 
-    def send_motion(self, message: bytes) -> None:
-        """Send one packed motion message of 1 to 1,100 bytes, or drop it when the line is busy."""
+    def send_motion(self, message: bytes, anchor: bytes | None = None) -> None:
+        """Send one packed motion message of 1 to 2,200 bytes, or drop it when the line is busy; its anchor never."""
         if self._in_call:
-            self._channels.send_motion(message)
+            self._channels.send_motion(message, anchor)
 
     def send_reference(self, data: bytes) -> None:
         """Send one reference of 1 to 300,000 bytes: paced, acknowledged, in order."""

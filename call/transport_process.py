@@ -55,7 +55,7 @@ async def _obey(link: TransportLink, transport: PeerTransport) -> None:
     while (message := await link.receive()) is not None:
         match message:
             case SendMotion():
-                transport.send_motion(message.packet)
+                transport.send_motion(message.packet, message.anchor)
             case SendReference():
                 transport.send_reference(message.data)
             case SendFeedback():

@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.bitstream.anchor import AnchorPacket
 from adasr_core.bitstream.av1_chain import Av1ChainDecoder
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.motion import MotionCodec
@@ -90,6 +91,14 @@ class ReferenceBank:
         )
         self._held[packet.slot] = fresh
         return fresh
+
+    def decode_anchor(self, packet: AnchorPacket) -> npt.NDArray[np.uint8]:
+        """The picture of an anchor, the next one of the chain of references: uint8 [512, 512, 3] RGB.
+
+        Raises:
+            BitstreamError: it cannot be decoded, or another one was expected. Ask for a reference.
+        """
+        return self._chain.decode(packet.picture)
 
     def _base(self, packet: ReferencePacket) -> MotionParameters | None:
         """Parameters that the packet's are coded against."""

@@ -29,9 +29,9 @@ VELOCITY_HORIZONS = 2.0
 class ConcealmentConfig:
     """How far what was not received may be made up."""
 
-    horizon_ms: float = 150.0
+    horizon_ms: float = 280.0
     """Motion that is carried on comes to a stop after so long. 0 holds the last frame."""
-    gain: float = 0.25
+    gain: float = 0.14
     """Share of the last two frames' velocity that is carried on, 0 to 1: a head turns back more often than not."""
     max_displacement: float = 0.06
     """No keypoint is carried on farther, in crop coordinates (2 is the width of the crop)."""

@@ -17,15 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bitstream import (
+    AnchorPacket,
     BitstreamError,
     CodedFrame,
     MissingBaseError,
     MotionCodec,
     MotionFeedback,
     MotionMessage,
+    is_anchor,
 )
 from adasr_core.bitstream.packets import ReferencePacket
 from adasr_core.engines import FaceModel
+from receiver.anchors import Anchors
 from receiver.bank import HeldReference, ReferenceBank, Standing
 from receiver.concealment import Concealment, Sample
 from receiver.due_frames import Arrival, Incoming, Known, Origin
@@ -100,14 +103,16 @@ class RenderedFrame:
 class ReceiverStatistics:
     """Counts since the start, and the present state of the playout.
 
-    motion_messages: all that could be read. duplicates, late, missing_base, unknown_reference, replaced_reference:
-    those of them that were of no use, by the reason. frames: decoded, without repeats. repeats_used: repeats that
-    came before, or instead of, the frame that they repeat. lost: frames given up as lost, repeats or not. rendered:
-    frames shown, of which interpolated were drawn between others and extrapolated by carrying motion on. skipped:
-    frames that were there but gave way to newer ones. loss: share of frames missing among the latest 128.
+    anchors: pictures between which frames were drawn. motion_messages: all that could be read. duplicates, late,
+    missing_base, unknown_reference, replaced_reference: those of them that were of no use, by the reason. frames:
+    decoded, without repeats. repeats_used: repeats that came before, or instead of, the frame that they repeat. lost:
+    frames given up as lost, repeats or not. rendered: frames shown, of which interpolated were drawn between others and
+    extrapolated by carrying motion on. skipped: frames that were there but gave way to newer ones. loss: share of
+    frames missing among the latest 128.
     """
 
     references: int
+    anchors: int
     motion_messages: int
     duplicates: int
     late: int
@@ -142,6 +147,7 @@ class Receiver:
         self._codec = codec
         config = config if config is not None else ReceiverConfig()
         self._bank = ReferenceBank(model, codec)
+        self._anchors = Anchors(model)
         self._history = FrameHistory()
         self._playout: PlayoutBuffer[_Motion] = PlayoutBuffer(
             config.playout, continues=lambda before, after: before.reference is after.reference
@@ -149,7 +155,7 @@ class Receiver:
         self._concealment = Concealment(config.playout.concealment)
         self._outcomes = dict.fromkeys(MotionOutcome, 0)
         self._shown = dict.fromkeys(Origin, 0)
-        self._references = self._malformed = self._frames = self._repeats_used = 0
+        self._references = self._anchor_count = self._malformed = self._frames = self._repeats_used = 0
         self._wants_reference = False
         self._undecodable_since: float | None = None
 
@@ -167,6 +173,7 @@ class Receiver:
         """Counts up to now."""
         return ReceiverStatistics(
             references=self._references,
+            anchors=self._anchor_count,
             motion_messages=sum(self._outcomes.values()),
             duplicates=self._outcomes[MotionOutcome.DUPLICATE],
             late=self._outcomes[MotionOutcome.LATE] + self._outcomes[MotionOutcome.IMPLAUSIBLE_TIME],
@@ -187,19 +194,28 @@ class Receiver:
             interval_ms=self._playout.interval_ms,
         )
 
-    def receive_reference(self, data: bytes, now: float) -> ReferenceAcknowledgement:
-        """Take a reference packet. The acknowledgement goes to the sender; a repeated packet is acknowledged again.
+    def receive_reference(self, data: bytes, now: float) -> ReferenceAcknowledgement | None:
+        """Take a reference packet or an anchor packet.
+
+        A reference's acknowledgement goes to the sender; a repeated packet is acknowledged again. An anchor needs none:
+        None.
 
         Raises:
-            BitstreamError: the bytes are no valid reference for this model, or need a picture that is not here; nothing
+            BitstreamError: the bytes are no valid packet for this model, or need a picture that is not here; nothing
             changed, and `wants_reference` is true.
         """
         try:
+            if is_anchor(data):
+                anchor = AnchorPacket.unpack(data)
+                self._anchors.add(anchor, self._bank.decode_anchor(anchor))
+                self._anchor_count += 1
+                return None
             held = self._bank.insert(ReferencePacket.unpack(data))
         except BitstreamError:
             self._malformed += 1
             self._wants_reference = True
             raise
+        self._anchors.add_reference(held.time_ms, held.picture, held.parameters, held.features)
         self._references += 1
         self._wants_reference = False
         self._undecodable_since = None
@@ -233,7 +249,11 @@ class Receiver:
             [_sample(one) for one in known], due.capture_ms, due.missed, self._playout.interval_ms
         )
         reference = known[-1].payload.reference
-        picture = self._model.rebuild(reference.features, reference.parameters, driving)
+        picture = self._anchors.draw(due.capture_ms, driving)
+        if picture is None:
+            picture = self._anchors.rebuild(due.capture_ms, driving)
+        if picture is None:
+            picture = self._model.rebuild(reference.features, reference.parameters, driving)
         self._shown[due.origin] += 1
         return RenderedFrame(
             picture=picture,
@@ -284,6 +304,7 @@ class Receiver:
             return MotionOutcome.IMPLAUSIBLE_TIME
         if self._playout.restarts != restarts:
             self._history.restart()
+            self._anchors.forget()
         outcome = _OUTCOMES[placed[-1][1]]
         if outcome is not MotionOutcome.DUPLICATE:
             fresh = [
@@ -292,6 +313,7 @@ class Receiver:
                 if not repeat and arrival is not Arrival.DUPLICATE
             ]
             self._history.add(fresh, now)
+            self._anchors.note_frames(frame for _, frame in fresh)
             self._frames += len(fresh)
             self._repeats_used += sum(
                 repeat and arrival is Arrival.ACCEPTED for repeat, (_, arrival) in zip(repeats, placed, strict=True)

@@ -74,6 +74,11 @@ class MotionStream:
         self.messages = 0
         self.message_bytes = 0
 
+    @property
+    def gathered(self) -> int:
+        """Frames that wait for company."""
+        return len(self._gathered)
+
     def set_plan(self, plan: RatePlan) -> None:
         """How to code from the next frame on."""
         self._plan = plan

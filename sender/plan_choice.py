@@ -3,7 +3,7 @@
 Every combination is priced, in one unit (1 = what a person hardly notices):
 
     frames left out          12 for half the frame rate          delay beyond the limit   0.2 a ms
-    delay                    0.04 a ms                           references starved       10 when they get nothing
+    delay                    0.04 a ms (saving: 0.01)            references starved       10 when they get nothing
     frames lost all the same 100 for all of them                 a freeze in a burst      20
     coarser motion           0.5 a step of the quality index
 
@@ -17,12 +17,13 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from adasr_core.bitstream.motion_message import MAX_MESSAGE_FRAMES
 from adasr_core.bitstream.packets import MAX_QUALITY
 from sender.rate_plan import DEFAULT_MOTION_QUALITY
 from sender.wire_cost import datagram_bytes
 
 MIN_FPS, MAX_FPS = 5.0, 30.0
-MAX_FRAMES_PER_MESSAGE = 4
+MAX_FRAMES_PER_MESSAGE = MAX_MESSAGE_FRAMES
 
 _MESSAGE_HEADER_BYTES = 4
 _BODY_BYTES = (3.0, 7.0)  # of a message, and of each frame in it, at the default quality: only ratios matter
@@ -49,11 +50,13 @@ class PlanRules:
     target_bps: float
     """Mean rate on the wire, bits a second, all headers and references included."""
     least_frames_per_message: int = 1
-    """1 to 4."""
+    """1 to 8."""
     most_frames_per_message: int = MAX_FRAMES_PER_MESSAGE
-    """1 to 4."""
+    """1 to 8."""
     delay_limit_s: float = 0.15
     """Mouth to ear, seconds."""
+    delay_cost: float = 0.04
+    """Of a millisecond."""
     wanted_reference_bps: float = 6000.0
     """References get this on the wire before anything is spent on less delay, bits a second."""
     motion_quality: int = DEFAULT_MOTION_QUALITY
@@ -77,7 +80,7 @@ class PlanRules:
         for name in ("target_bps", "delay_limit_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected more than 0")
-        for name in ("wanted_reference_bps", "fixed_delay_s"):
+        for name in ("wanted_reference_bps", "fixed_delay_s", "delay_cost"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected 0 or more")
 
@@ -88,10 +91,14 @@ def rules_for(mode: DelayMode) -> PlanRules:
         case DelayMode.LOWEST:
             return PlanRules(target_bps=23_500, most_frames_per_message=1)
         case DelayMode.BALANCED:
-            return PlanRules(target_bps=23_500)
+            return PlanRules(target_bps=23_500, most_frames_per_message=4)
         case DelayMode.SAVING:
             return PlanRules(
-                target_bps=11_100, least_frames_per_message=3, delay_limit_s=0.3, wanted_reference_bps=3000
+                target_bps=11_100,
+                least_frames_per_message=3,
+                delay_limit_s=0.4,
+                delay_cost=0.01,
+                wanted_reference_bps=8000,
             )
 
 
@@ -154,7 +161,7 @@ def cost(choice: Choice, view: LineView, rules: PlanRules) -> float:
     best_fps = min(view.source_fps, rules.max_fps)
     total = 12.0 * max(math.log2(best_fps / fps), 0.0)
     delay_ms = 1000 * delay_s(choice, view, rules)
-    total += 0.04 * delay_ms + 0.2 * max(delay_ms - 1000 * rules.delay_limit_s, 0.0)
+    total += rules.delay_cost * delay_ms + 0.2 * max(delay_ms - 1000 * rules.delay_limit_s, 0.0)
     left_bps = max(view.available_bps - motion_bps(choice, view, rules), 0.0)
     if left_bps < rules.wanted_reference_bps:
         total += 10.0 * (1 - left_bps / rules.wanted_reference_bps)

@@ -18,10 +18,11 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from adasr_core.bitstream.feedback import MotionFeedback
+from adasr_core.bitstream.motion_message import MAX_MESSAGE_FRAMES
 from sender.plan_choice import Choice, DelayMode, LineView, PlanChoice, PlanRules, body_bytes, motion_bps, rules_for
 from sender.queue_delay import QueueDelay
 from sender.rate_estimate import LineSample, LineState, RateEstimate, RateEstimateConfig
-from sender.rate_plan import RatePlan
+from sender.rate_plan import MAX_ANCHOR_FRAMES, RatePlan
 from sender.redundancy import Redundancy
 from sender.sent_frames import SentFrames
 from sender.wire_cost import DATA_CHUNK_BYTES, datagram_bytes
@@ -38,6 +39,8 @@ _LEAST_KEY_BPS = 800.0
 _SIZE_SMOOTHING = 0.05
 _DEFAULT_RTT_S = 0.05
 _FEEDBACK_WAITS_S = 0.06
+_ANCHOR_BYTES = 130.0
+_LONGEST_ANCHOR_S = 1.0
 _FEEDBACK_ACK_BPS = 8 * (DATA_CHUNK_BYTES + 4) * 5.0
 
 
@@ -54,7 +57,7 @@ class RateControlConfig:
     max_fps: float = 30.0
     """Most frames coded a second, 5 to 30."""
     frames_per_message: int | None = None
-    """1 to 4 overrides what the mode and the line say."""
+    """1 to 8 overrides what the mode and the line say."""
     estimate: RateEstimateConfig = field(default_factory=RateEstimateConfig)
     """How the estimate of the line moves."""
 
@@ -66,8 +69,8 @@ class RateControlConfig:
             )
         if not self.audio_bps >= 0:
             raise ValueError(f"audio_bps: got {self.audio_bps}, expected 0 or more")
-        if self.frames_per_message is not None and not 1 <= self.frames_per_message <= 4:
-            raise ValueError(f"frames_per_message: got {self.frames_per_message}, expected 1 to 4")
+        if self.frames_per_message is not None and not 1 <= self.frames_per_message <= MAX_MESSAGE_FRAMES:
+            raise ValueError(f"frames_per_message: got {self.frames_per_message}, expected 1 to {MAX_MESSAGE_FRAMES}")
         self.rules()
 
     def capped(self, cap_bps: float) -> RateControlConfig:
@@ -208,11 +211,13 @@ class RateController:
         choice = self._choice.choose(view, redundant=self._redundancy.on, now=now)
         self._sent_choice = choice
         fps = view.source_fps
+        reference_bps = self._mean_of_references(view, choice)
         return RatePlan(
             frames_per_message=choice.frames_per_message,
             motion_quality=choice.quality,
             redundant=choice.redundant,
-            reference_bps=self._mean_of_references(view, choice),
+            reference_bps=reference_bps,
+            anchor_frames=_anchor_frames(choice, reference_bps, choice.divisor / fps),
             # Half a frame less than the interval: capture times jitter.
             frame_interval_s=0.0 if choice.divisor == 1 else (choice.divisor - 0.5) / fps,
         )
@@ -284,3 +289,13 @@ class RateController:
             self._wire_began = (began + shift / self._rules.target_bps, first)
             over_bits = -2.0 * self._rules.target_bps
         return over_bits / _REPAY_S
+
+
+def _anchor_frames(choice: Choice, reference_bps: float, interval_s: float) -> int:
+    """Coded frames from one anchor to the next: whole messages, as many as a useful picture costs at this rate."""
+    frames = choice.frames_per_message
+    while (frames + choice.frames_per_message) * interval_s <= _LONGEST_ANCHOR_S:
+        if reference_bps / 8 * frames * interval_s >= _ANCHOR_BYTES:
+            break
+        frames += choice.frames_per_message
+    return min(frames, MAX_ANCHOR_FRAMES)

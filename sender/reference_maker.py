@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.bitstream.anchor import AnchorPacket
 from adasr_core.bitstream.motion import MotionCodec
 from adasr_core.bitstream.packets import ReferencePacket
 from adasr_core.geometry import SquareCrop
 from sender.look import Look
-from sender.reference_pictures import PictureConfig, ReferencePictures
+from sender.rate_plan import RatePlan
+from sender.reference_pictures import CodedPicture, PictureConfig, ReferencePictures
 from sender.sent_references import SentReference, SentReferences
 
 Image = npt.NDArray[np.uint8]
@@ -23,6 +25,21 @@ class ReferenceMaker:
         self._references = references
         self._frame_px = frame_px
         self._pictures = ReferencePictures(frame_px, config)
+
+    def set_plan(self, plan: RatePlan) -> None:
+        """What pictures may cost from now on."""
+        self._pictures.set_plan(plan)
+
+    def make_anchor(self, picture: Image, time: float) -> tuple[AnchorPacket, CodedPicture]:
+        """Code the picture of a frame whose motion is sent as well, and how it was coded.
+
+        picture: uint8 [frame_px, frame_px, 3]. time: of capture, seconds.
+
+        Raises:
+            OSError: the picture's encoder is not there, or failed.
+        """
+        coded = self._pictures.encode_anchor(picture)
+        return AnchorPacket(time_ms=round(time * 1000) & 0xFFFF, picture=coded.data), coded
 
     def make(
         self,

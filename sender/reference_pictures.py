@@ -1,10 +1,13 @@
 """Reference pictures as bytes: a slow AV1 stream, each picture coded against the ones before it, or AVIF stills.
 
-    FIRST, request, loss --> new chain: [key unit] --> [unit] --> [unit] --> ... --> 256 units, or another quality
+    FIRST, request, loss --> new chain: [key unit] --> [unit] --> [unit] --> ... --> another quality
+
+    FIRST ------------------> new chain: [key unit] --> [anchor] --> [anchor] --> ...
 
 A chain has one quality for all its units. When they turn out much smaller or larger than the rate pays for, another
 begins, finer or coarser. A unit means nothing without those before it, so the sender says when the receiver may miss
-one: then a new chain begins with the next picture. A key unit is also the cheapest still: 1 to 3 kB.
+one: then a new chain begins with the next picture. A key unit is also the cheapest still: 1 to 3 kB. With anchors in
+the plan a chain is coded for pictures at even intervals.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bitstream.av1_chain import (
-    CHAIN_UNITS,
     Av1ChainConfig,
     Av1ChainDecoder,
     Av1ChainEncoder,
@@ -25,6 +27,7 @@ from adasr_core.bitstream.av1_chain import (
 )
 from adasr_core.bitstream.packets import PICTURE_AV1_CHAIN, PICTURE_AVIF
 from adasr_core.bitstream.picture import decode_picture, encode_picture
+from sender.rate_plan import RatePlan
 
 Image = npt.NDArray[np.uint8]
 
@@ -40,6 +43,11 @@ _HALVING_CRF = 8.0
 _HEAD_BYTES = 45
 """Of a reference packet beside its picture: head, check and parameters against another reference."""
 _LEARNING = 0.3
+_ANCHOR_HEAD_BYTES = 5
+_EXPECTED_FRAME_S = 0.04
+_ANCHOR_CRF = (62.0, 190.0, 4.5)
+"""Measured on talking heads, 4 to 8 frames apart: at this crf so many bytes; so much more crf halves them."""
+_ANCHOR_CRF_RANGE = (30.0, 69.0)
 
 
 class PictureCoding(StrEnum):
@@ -68,6 +76,8 @@ class PictureConfig:
     """So often a unit shall be affordable, seconds: finer units more seldom, or coarser ones more often."""
     preset: int = 8
     """SVT-AV1's speed, 4 (slow) to 12."""
+    anchor_preset: int = 7
+    """The same for anchors."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -121,8 +131,16 @@ class ReferencePictures:
         self._encoder: Av1ChainEncoder | None = None
         self._decoder = Av1ChainDecoder(frame_px)
         self._chains = 0
-        self._crf = 0
+        self._crf = 0.0
         self._unit_bytes: float | None = None
+        self._plan = RatePlan()
+        self._steady = True
+
+    def set_plan(self, plan: RatePlan) -> None:
+        """What pictures may cost from now on. With anchors, or without any more, the sizes known so far say nothing."""
+        if (plan.anchor_frames == 0) != (self._plan.anchor_frames == 0):
+            self._unit_bytes = None
+        self._plan = plan
 
     def break_chain(self) -> None:
         """The receiver may miss a unit: the next picture of a chain begins a new one."""
@@ -141,11 +159,24 @@ class ReferencePictures:
         if config.coding is PictureCoding.STILLS or (config.coding is PictureCoding.BOTH and hurried):
             quality = config.first_still_quality if hurried else config.still_quality
             return CodedPicture(PICTURE_AVIF, encode_picture(picture, quality), True, self._frame_px, None)
+        return self._encode(picture, reference_bps)
+
+    def encode_anchor(self, picture: Image) -> CodedPicture:
+        """Code the picture of an anchor, at the plan's rate or quality; uint8 [frame_px, frame_px, 3].
+
+        Raises:
+            OSError: the encoder is not there, or failed.
+        """
+        return self._encode(picture, self._plan.reference_bps)
+
+    def _encode(self, picture: Image, reference_bps: float) -> CodedPicture:
+        """The next picture of the chain, or the first of a new one."""
         encoder = self._encoder
         wanted = self._wanted_crf(reference_bps)
-        if encoder is None or encoder.units >= CHAIN_UNITS or self._worth_a_chain(encoder, wanted, reference_bps):
+        if encoder is None or self._worth_a_chain(encoder, wanted, reference_bps):
             self._unit_bytes = None if self._unit_bytes is None else self._unit_bytes * _ratio(wanted - self._crf)
             self._crf = wanted
+            self._steady = self._plan.anchor_frames == 0
             encoder = self._begin_chain()
         self._encoder = None  # until the picture is coded: a chain that failed does not go on
         key = encoder.units == 0
@@ -162,20 +193,25 @@ class ReferencePictures:
         return CodedPicture(PICTURE_AV1_CHAIN, data, key, self._frame_px, shown)
 
     def _begin_chain(self) -> Av1ChainEncoder:
-        config = Av1ChainConfig(crf=self._crf, preset=self._config.preset)
+        preset = self._config.preset if self._steady else self._config.anchor_preset
+        config = Av1ChainConfig(crf=self._crf, steady=self._steady, preset=preset)
         encoder = Av1ChainEncoder(self._chains % _CHAINS, self._frame_px, config)
         self._chains += 1
         return encoder
 
-    def _worth_a_chain(self, encoder: Av1ChainEncoder, wanted: int, reference_bps: float) -> bool:
+    def _worth_a_chain(self, encoder: Av1ChainEncoder, wanted: float, reference_bps: float) -> bool:
         """Whether another quality is wanted, and its key unit paid for soon."""
+        if self._plan.anchor_crf is not None:
+            return wanted != self._crf
         if encoder.units < _JUDGED_UNITS or abs(wanted - self._crf) < _CRF_STEP or self._unit_bytes is None:
             return False
         key_bytes = _KEY_UNITS * self._unit_bytes * _ratio(wanted - self._crf)
         return key_bytes * 8 <= _PAID_WITHIN_S * reference_bps
 
-    def _wanted_crf(self, reference_bps: float) -> int:
+    def _wanted_crf(self, reference_bps: float) -> float:
         """What the rate suggests; later, the quality whose units it pays for as often as it should."""
+        if self._plan.anchor_frames:
+            return self._wanted_anchor_crf(reference_bps)
         if self._unit_bytes is None:
             return self._config.crf(reference_bps)
         target_bytes = max(reference_bps / 8 * self._config.unit_interval_s - _HEAD_BYTES, 1.0)
@@ -183,7 +219,20 @@ class ReferencePictures:
         finest, coarsest = self._config.crf_range
         return min(max(self._crf + min(max(step, -_LARGEST_STEP), _LARGEST_STEP), finest), coarsest)
 
+    def _wanted_anchor_crf(self, reference_bps: float) -> float:
+        """The plan's quality, or the one whose units the rate pays for at the plan's interval."""
+        plan = self._plan
+        if plan.anchor_crf is not None:
+            return plan.anchor_crf
+        interval_s = plan.anchor_frames * max(plan.frame_interval_s, _EXPECTED_FRAME_S)
+        target_bytes = max(reference_bps / 8 * interval_s - _ANCHOR_HEAD_BYTES, 1.0)
+        crf, known_bytes, halving = _ANCHOR_CRF
+        if self._unit_bytes is not None:
+            crf, known_bytes = self._crf, self._unit_bytes
+        wanted = round(crf + halving * math.log2(known_bytes / target_bytes))
+        return min(max(wanted, _ANCHOR_CRF_RANGE[0]), _ANCHOR_CRF_RANGE[1])
 
-def _ratio(crf_steps: int) -> float:
+
+def _ratio(crf_steps: float) -> float:
     """By what the size of a unit changes with the quality."""
     return float(2.0 ** (-crf_steps / _HALVING_CRF))

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from adasr_core.bitstream.anchor import AnchorPacket
 from adasr_core.bitstream.feedback import MotionFeedback
 from adasr_core.bitstream.motion import MotionCodec
 from adasr_core.bitstream.motion_message import MotionMessage
 from adasr_core.bitstream.packets import ReferencePacket
 from adasr_core.engines import FaceModel
 from adasr_core.geometry import MotionParameters, SquareCrop, extract_crop
+from sender.anchor_pace import AnchorPace
 from sender.closed_loop import ClosedLoop, PushedFrame, picture_quality_db
 from sender.look import Look
 from sender.motion_stream import MotionReference, MotionStream
@@ -74,14 +76,16 @@ class SenderConfig:
 class SenderOutput:
     """What one frame gave.
 
-    reference: to be sent reliably and in order, before `messages` where both are there; reason: why. messages: to be
-    sent at once, oldest first; often none, while frames are gathered. coded: whether the frame's motion is in one of
+    reference: to be sent reliably and in order, before `messages` where both are there; reason: why. anchor: likewise,
+    in the company of the last of `messages`, whose newest frame it shows. messages: to be sent at once, oldest first;
+    often none, while frames are gathered. coded: whether the frame's motion is in one of
     them or will be in a later one. picture: uint8 [512, 512, 3], what the packets describe; None when there is nothing
     to show. `close_loop` still reads it. crop: where it lies in the image. confidence: of the face, 0 to 1.
     """
 
     reference: ReferencePacket | None
     reason: ReferenceReason | None
+    anchor: AnchorPacket | None
     messages: tuple[MotionMessage, ...]
     coded: bool
     face_found: bool
@@ -105,6 +109,8 @@ class SenderStatistics:
     motion_bytes: int
     references: int
     reference_bytes: int
+    anchors: int
+    anchor_bytes: int
     references_in_use: int
     quality_db: float | None
     fresh_quality_db: float | None
@@ -123,6 +129,10 @@ class Sender:
         self._policy = ReferencePolicy(self._config.policy, plan.reference_bps, pictures.expected_bytes)
         self._references = SentReferences(self._config.bank)
         self._maker = ReferenceMaker(codec, self._references, model.frame_px, pictures)
+        self._maker.set_plan(plan)
+        self._pace = AnchorPace(plan)
+        self._plan = plan
+        self._hold_anchors = False
         self._stream = MotionStream(codec, plan, assume_decoded=self._config.assume_acknowledged)
         self._loop = self._make_loop(model, codec)
         self._since_guess = 0
@@ -132,6 +142,7 @@ class Sender:
         self._time: float | None = None
         self._frames = self._faces = 0
         self._references_sent = self._reference_bytes = 0
+        self._anchors_sent = self._anchor_bytes = 0
 
     @property
     def statistics(self) -> SenderStatistics:
@@ -144,6 +155,8 @@ class Sender:
             motion_bytes=self._stream.message_bytes,
             references=self._references_sent,
             reference_bytes=self._reference_bytes,
+            anchors=self._anchors_sent,
+            anchor_bytes=self._anchor_bytes,
             references_in_use=len(self._references.usable()),
             quality_db=self._quality_db,
             fresh_quality_db=self._references.fresh_quality_db,
@@ -165,6 +178,9 @@ class Sender:
     def set_plan(self, plan: RatePlan) -> None:
         """What goes out from the next frame on. `plan.frame_interval_s` is the caller's: it leaves frames out."""
         self._policy.set_rate(plan.reference_bps, self._time)
+        self._pace.set_plan(plan, self._time)
+        self._maker.set_plan(plan)
+        self._plan = plan
         self._stream.set_plan(plan)
         if self._loop is not None:
             self._loop.set_motion_quality(plan.motion_quality)
@@ -172,6 +188,10 @@ class Sender:
     def take_feedback(self, feedback: MotionFeedback) -> None:
         """The receiver decoded these frames: later ones are coded against the newest of them."""
         self._stream.take_feedback(feedback)
+
+    def hold_anchors(self, hold: bool) -> None:
+        """Whether anchors wait: those before them are still on their way. Without a chain of them nothing decodes."""
+        self._hold_anchors = hold
 
     def flush_motion(self) -> tuple[MotionMessage, ...]:
         """A message of the frames gathered so far, at once; none when there are none."""
@@ -231,23 +251,26 @@ class Sender:
         self._last_face = (time, driving)
         self._last_scene = None
         self._references.note_look(look, time)
+        anchored = self._plan.anchor_frames > 0
         reason = self._policy.decide(
             Situation(
                 time=time,
                 face_found_anew=face.found_anew,
                 no_reference=not self._references.usable(),
-                crop_moved=not self._tracker.crop_moving and self._crop_moved(face.crop),
-                gain_db=self._references.gain_db(look),
+                crop_moved=not anchored and not self._tracker.crop_moving and self._crop_moved(face.crop),
+                gain_db=None if anchored else self._references.gain_db(look),
                 awaiting=self._references.awaiting,
             )
         )
         packet = None if reason is None else self._make_reference(face.picture, look, face.crop, time, reason)
         reference = self._references.choose(look)
         messages = self._code_motion(reference, time, driving)
-        self._note_pushed(PushedFrame(face.picture, look, time) if packet is None else None)
+        anchor = self._make_anchor(face.picture, driving, time) if packet is None and messages else None
+        self._note_pushed(PushedFrame(face.picture, look, time) if packet is None and not anchored else None)
         return SenderOutput(
             reference=packet,
             reason=reason,
+            anchor=anchor,
             messages=messages,
             coded=reference is not None,
             face_found=True,
@@ -282,6 +305,7 @@ class Sender:
         return SenderOutput(
             reference=packet,
             reason=reason,
+            anchor=None,
             messages=self._code_motion(shown_scene, time),
             coded=shown_scene is not None,
             face_found=False,
@@ -313,10 +337,23 @@ class Sender:
         )
         if self._config.assume_acknowledged:
             self._references.acknowledge(packet.slot, packet.generation)
+        self._pace.sent_reference()
         size_bytes = len(packet.pack())
         self._policy.sent(size_bytes, time, reason)
         self._references_sent += 1
         self._reference_bytes += size_bytes
+        return packet
+
+    def _make_anchor(self, picture: Image, driving: MotionParameters, time: float) -> AnchorPacket | None:
+        """The picture of the newest frame of a message that is ready, when one is due."""
+        if self._stream.gathered or self._hold_anchors or not self._pace.due(time):
+            return None
+        packet, coded = self._maker.make_anchor(picture, time)
+        size_bytes = len(packet.pack())
+        self._pace.sent_anchor(size_bytes, time)
+        self._anchors_sent += 1
+        self._anchor_bytes += size_bytes
+        self._quality_db = picture_quality_db(coded.decode(), picture, driving)
         return packet
 
     def _code_motion(
@@ -330,6 +367,7 @@ class Sender:
             return self._stream.flush()
         driving = reference.parameters if driving is None else driving
         against = MotionReference(reference.slot, reference.generation, reference.parameters)
+        self._pace.count_frame()
         return self._stream.push(against, driving, round(time * 1000))
 
     def _guess_quality(self, look: Look) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adasr.model_options import add_adapter_option, add_engine_options
 from adasr.partial_file import check_writable, partial_file
-from adasr.rate_options import add_rate_options, rate_config
+from adasr.rate_options import add_display_option, add_rate_options, rate_config, receiver_config
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import Mp4Writer, write_mp4
@@ -55,6 +55,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     crop.add_argument("--full", action="store_true", help="send the largest centred square, for clips framed already")
     add_engine_options(parser)
     add_rate_options(parser)
+    add_display_option(parser)
     add_adapter_option(parser, "the person whom you will see")
     parser.add_argument("--device", help="the engine's device (default: the processor)")
     parser.add_argument("--seconds", type=float, help="hang up so long after the video began")
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         loopback_only=args.loopback,
         connect_timeout_s=30.0 if args.offer or in_files else _ANSWER_WAIT_S,
         rate=rate_config(args),
+        receiver=receiver_config(args),
         sender=call_sender_config(CropMode.FULL if args.full else CropMode.FACE),
     )
     signalling = FileSignalling(args.invitation_file, args.answer_file) if in_files else TerminalSignalling()
@@ -233,7 +235,7 @@ def _print_report(report: CallReport) -> None:
         gathered = sent.frames_sent / max(sent.messages, 1)
         print(
             f"sent: {sent.frames_sent} frames, {mean:.1f} bytes each, {gathered:.1f} a message, "
-            f"{sent.references} references"
+            f"{sent.references} references, {sent.anchors} anchors"
         )
     if report.receiving is not None:
         shown = report.receiving

@@ -13,7 +13,7 @@ from rich.table import Table
 from adasr.json_report import write_json_report
 from adasr.model_options import add_engine_options
 from adasr.partial_file import check_writable, partial_file
-from adasr.rate_options import add_rate_options, rate_config
+from adasr.rate_options import add_display_option, add_rate_options, rate_config, receiver_config
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import write_mp4
@@ -42,6 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--face", action="store_true", help="follow the face rather than take the whole square")
     add_engine_options(parser)
     add_rate_options(parser)
+    add_display_option(parser)
     parser.add_argument(
         "--line",
         metavar="TEXT",
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         full=not args.face,
         rate=rate_config(args),
+        receiver=receiver_config(args),
         line=line,
         line_back=line_back,
     )
@@ -148,6 +150,7 @@ def _table(figures: DemoFigures, film: Path) -> Table:
         ("frames a message", f"{figures.frames_per_message:.2f}"),
         ("bytes a frame", f"{figures.bytes_per_frame:.1f}"),
         ("references (bytes)", f"{figures.references} ({figures.reference_bytes})"),
+        ("anchors (bytes)", f"{figures.anchors} ({figures.anchor_bytes})"),
         ("  by reason", kinds or "-"),
         ("payload", f"{figures.payload_kbps:.1f} kbps"),
         ("on the wire, all headers", _with_unit(figures.wire_kbps, "kbps")),

@@ -4,6 +4,7 @@ from adasr_core.bitstream.akc import AkcFile, AkcSizes, AudioTrack
 from adasr_core.bitstream.akc_reader import read_akc
 from adasr_core.bitstream.akc_records import TICKS_PER_SECOND, AkcHeader, AudioPacket, AudioStream, TimedMotion
 from adasr_core.bitstream.akc_writer import AkcWriter
+from adasr_core.bitstream.anchor import AnchorPacket, is_anchor
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.feedback import MotionFeedback
 from adasr_core.bitstream.motion import MotionCodec
@@ -47,6 +48,7 @@ __all__ = [
     "AkcHeader",
     "AkcSizes",
     "AkcWriter",
+    "AnchorPacket",
     "AudioPacket",
     "AudioStream",
     "AudioTrack",
@@ -62,6 +64,7 @@ __all__ = [
     "TimedMotion",
     "decode_picture",
     "encode_picture",
+    "is_anchor",
     "read_akc",
     "unwrap_u8",
     "unwrap_u16",

@@ -2,14 +2,14 @@
 
 ::
 
-    "AKC2" | version u16 | header_bytes u32 | header (msgpack) | records ... | index record
+    "AKC3" | version u16 | header_bytes u32 | header (msgpack) | records ... | index record
 
     record:  type u8 | length varint | payload
       2  reference   reference packet; it comes before the first motion message that names it
       3  audio       audio stream (msgpack); at most one, before the first audio packet
       4  audio data  pts delta signed varint (since the packet before, the first one since 0) | duration varint | data
-    16..19  motion   motion message of 1 to 4 frames at the header's frame rate
-    32..35  motion   for each of 1 to 4 frames: pts delta varint (1/90000 s since the frame before, the first one
+    16..23  motion   motion message of 1 to 8 frames at the header's frame rate
+    32..39  motion   for each of 1 to 8 frames: pts delta varint (1/90000 s since the frame before, the first one
                      since 0) | motion message
     255  index       frames, references, audio packets u32 | motion, reference, audio bytes u64 | crc32 u32
 
@@ -35,8 +35,8 @@ from adasr_core.bitstream.akc_records import (
 )
 from adasr_core.bitstream.packets import ReferencePacket
 
-AKC_MAGIC = b"AKC2"
-AKC_VERSION = 2
+AKC_MAGIC = b"AKC3"
+AKC_VERSION = 3
 MAX_AKC_BYTES = 1 << 30
 
 PREFIX = struct.Struct(">4sHI")

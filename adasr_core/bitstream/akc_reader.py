@@ -134,7 +134,7 @@ def _read_records(data: bytes, header: AkcHeader, start: int) -> AkcFile:
             audio_packets.append(audio)
         else:
             raise BitstreamError(
-                f"record type at byte {record_start}: got {kind}, expected 2..4, 16..19, 32..35 or 255; update adasr"
+                f"record type at byte {record_start}: got {kind}, expected 2..4, 16..23, 32..39 or 255; update adasr"
             )
     if len(data) - offset != _INDEX_RECORD_BYTES or data[offset + 1] != INDEX.size:
         raise BitstreamError(f"index at byte {offset}: expected {_INDEX_RECORD_BYTES} bytes, the last of the file")

@@ -193,7 +193,7 @@ class TimedMotion:
     message: MotionMessage
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless there are 1 to 4 frames."""
+        """Raise ValueError unless there are 1 to 8 frames."""
         require("frames of a message", len(self.pts_ticks), 1, MAX_MESSAGE_FRAMES)
 
 

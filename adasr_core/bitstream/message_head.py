@@ -4,8 +4,8 @@ In this order, all in the arithmetic code; frequencies add up to 16384:
 
     base distance  one of 64 symbols: 0 none (496), 1..15 (864 each), 16..63 (61 each)
     quality        with a base: 0 = the base's (16128), 1 = another one (256); then, or without a base: 4 raw bits
-    frames - 1     2 raw bits
-    repeats        with more than one frame: 0 = none (15872), 1 = some (512), then repeats - 1 in 2 raw bits
+    frames - 1     3 raw bits
+    repeats        with more than one frame: 0 = none (15872), 1 = some (512), then repeats - 1 in 3 raw bits
     times          for every frame but the newest, newest first: the interval to the frame after it, as the difference
                    from what is expected: -8..8 are the symbols 0..16, 17 is the escape, then the interval in 10 bits
 
@@ -26,6 +26,7 @@ MAX_INTERVAL_MS = 1023
 _EXPECTED_INTERVAL_MS = 40
 _NEAR_MS = 8
 _INTERVAL_BITS = 10
+_COUNT_BITS = 3
 
 _DISTANCE = FrequencyTable.from_frequencies([496] + [864] * 15 + [61] * 48)
 _QUALITY = FrequencyTable.from_frequencies([16128, 256])
@@ -50,7 +51,7 @@ class MessageHead:
 
     @property
     def frames(self) -> int:
-        """Number of frames, 1 to 4."""
+        """Number of frames, 1 to 8."""
         return len(self.intervals_ms) + 1
 
 
@@ -69,11 +70,11 @@ def encode_head(encoder: Encoder, head: MessageHead, base: KnownBase | None) -> 
         encoder.encode(int(head.quality != base.quality), _QUALITY)
     if base is None or head.quality != base.quality:
         encoder.encode_bits(head.quality, 4)
-    encoder.encode_bits(head.frames - 1, 2)
+    encoder.encode_bits(head.frames - 1, _COUNT_BITS)
     if head.frames > 1:
         encoder.encode(int(head.repeats > 0), _REPEATS)
         if head.repeats:
-            encoder.encode_bits(head.repeats - 1, 2)
+            encoder.encode_bits(head.repeats - 1, _COUNT_BITS)
     expected = _expected_interval_ms(head.distance, base)
     for interval_ms in head.intervals_ms:
         difference = interval_ms - expected
@@ -99,8 +100,8 @@ def decode_head(decoder: Decoder, find_base: Callable[[int], KnownBase]) -> Mess
         quality = decoder.decode_bits(4)
         if base is not None and quality == base.quality:
             raise BitstreamError("motion message quality: the base's, said in full; drop the message")
-    frames = decoder.decode_bits(2) + 1
-    repeats = decoder.decode_bits(2) + 1 if frames > 1 and decoder.decode(_REPEATS) else 0
+    frames = decoder.decode_bits(_COUNT_BITS) + 1
+    repeats = decoder.decode_bits(_COUNT_BITS) + 1 if frames > 1 and decoder.decode(_REPEATS) else 0
     if repeats >= frames or (distance and distance < frames):
         raise BitstreamError(
             f"motion message: got {frames} frames, {repeats} repeats and a base {distance} back, expected fewer "

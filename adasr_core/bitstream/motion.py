@@ -123,7 +123,7 @@ class MotionCodec:
         base: CodedFrame | None = None,
         repeats: int = 0,
     ) -> tuple[MotionMessage, tuple[CodedFrame, ...]]:
-        """Code one to four frames of consecutive sequences.
+        """Code one to eight frames of consecutive sequences.
 
         Args:
             frames: oldest first.

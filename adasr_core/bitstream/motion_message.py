@@ -1,4 +1,4 @@
-"""Motion messages: one to four frames in one datagram.
+"""Motion messages: one to eight frames in one datagram.
 
 Layout, big endian::
 
@@ -18,10 +18,10 @@ from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.packets import GENERATIONS, REFERENCE_SLOTS
 from adasr_core.geometry import MotionParameters
 
-MAX_MESSAGE_FRAMES = 4
+MAX_MESSAGE_FRAMES = 8
 MESSAGE_HEADER_BYTES = 4
-MAX_MESSAGE_BYTES = 1100
-"""Holds four frames of 64 escaped coefficients, and fits one datagram."""
+MAX_MESSAGE_BYTES = 2200
+"""Holds eight frames of 64 escaped coefficients; what talking heads need fits one datagram ten times over."""
 MAX_BODY_BYTES = MAX_MESSAGE_BYTES - MESSAGE_HEADER_BYTES
 
 _HEADER = struct.Struct(">BBH")
@@ -33,11 +33,11 @@ class MissingBaseError(BitstreamError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionMessage:
-    """Motion of one to four frames, coded together against one reference of the bank.
+    """Motion of one to eight frames, coded together against one reference of the bank.
 
     slot: 0..15, generation: 0..15: the reference. sequence: 0..255, number of the newest frame modulo 256.
     time_ms: 0..65535, capture time of the newest frame in milliseconds modulo 65536.
-    body: at most 1096 bytes, see `MotionCodec.encode_message`.
+    body: at most 2196 bytes, see `MotionCodec.encode_message`.
     """
 
     slot: int
@@ -55,7 +55,7 @@ class MotionMessage:
         require("body length", len(self.body), 0, MAX_BODY_BYTES)
 
     def pack(self) -> bytes:
-        """The message's bytes, 4 to 1100."""
+        """The message's bytes, 4 to 2200."""
         return _HEADER.pack(self.slot << 4 | self.generation, self.sequence, self.time_ms) + self.body
 
     @classmethod
@@ -63,7 +63,7 @@ class MotionMessage:
         """Inverse of `pack`. The body is not looked at.
 
         Raises:
-            BitstreamError: the length is not 4..1100.
+            BitstreamError: the length is not 4..2200.
         """
         if not MESSAGE_HEADER_BYTES <= len(data) <= MAX_MESSAGE_BYTES:
             expected = f"{MESSAGE_HEADER_BYTES}..{MAX_MESSAGE_BYTES}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from adasr_core.bitstream.bounds import require
 from adasr_core.bitstream.errors import BitstreamError
 
-BITSTREAM_VERSION = 2
+BITSTREAM_VERSION = 3
 """Version of every packet; peers with different versions refuse each other in the handshake."""
 
 REFERENCE_SLOTS = 16

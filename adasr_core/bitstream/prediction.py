@@ -51,7 +51,7 @@ class Prediction:
 def coding_order(frames: int, distance: int) -> list[Prediction]:
     """The frames of a message in the order in which they are coded.
 
-    frames: 1 to 4. distance: of the base, at least `frames`; 0 without a base.
+    frames: 1 to 8. distance: of the base, at least `frames`; 0 without a base.
     """
     if distance == 0:
         return [Prediction(age, None, age - 1 if age else None) for age in range(frames)]

@@ -28,7 +28,7 @@ QUALITIES = 16
 """Quality indices 0..15; the step of index q is the step of index 0 times 2**(q / 4)."""
 
 MAX_COMPONENTS = 64
-"""The most transform coefficients: with every one escaped, four frames still fit a message."""
+"""The most transform coefficients: with every one escaped, eight frames still fit a message."""
 
 MAX_TABLES_BYTES = 64 * 1024 * 1024
 _MAX_SYMBOLS = 1024

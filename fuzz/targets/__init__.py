@@ -8,6 +8,7 @@ TARGETS = (
     "picture",
     "av1_units",
     "av1_chain",
+    "anchor",
     "reference_parameters",
     "entropy",
     "feedback",

@@ -25,7 +25,7 @@ _CHECK_BYTES = 8
 _PREFIX = struct.Struct(">4sHI")
 _INDEX = struct.Struct(">IIIQQQ")
 _INDEX_RECORD = 0xFF
-_MOTION_KINDS = (*range(16, 20), *range(32, 36))
+_MOTION_KINDS = (*range(16, 24), *range(32, 40))
 _REFERENCE_KIND = 2
 _AUDIO_KINDS = (3, 4)
 _MOST_RECORDS = 40
@@ -75,7 +75,7 @@ def _assembled(data: bytes) -> bytes:
         record = part[:1] + pack_varint(len(part) - 1) + part[1:]
         body += record
         if kind in _MOTION_KINDS:
-            counts[0] += kind % 4 + 1
+            counts[0] += kind % 8 + 1
             sizes[0] += len(record)
         elif kind == _REFERENCE_KIND:
             counts[1] += 1
@@ -85,7 +85,7 @@ def _assembled(data: bytes) -> bytes:
             sizes[2] += len(record)
     with suppress(ValueError):  # a header that is refused here is refused in the file as well
         header = replace(AkcHeader.unpack(header), frames=counts[0]).pack()
-    prefix = _PREFIX.pack(b"AKC2", 2, len(header)) + header
+    prefix = _PREFIX.pack(b"AKC3", 3, len(header)) + header
     return prefix + body + bytes((_INDEX_RECORD, _INDEX.size + _CRC_BYTES)) + _INDEX.pack(*counts, *sizes)
 
 

@@ -22,14 +22,17 @@ from fuzz.target import Target
 _MOST_ANSWERS = 40
 _MOST_MESSAGES = 64
 _LONG_S = 1000.0
+_WHOLE_HEAD_BYTES = 3
 
 
 def build() -> Target:
     """Inputs: messages as `joined`. Both ends stay bounded, and both go on after any fault."""
     seeds = [
         joined(chunk.pack() for chunk in split_transfer(bytes(size), number, 400))
-        for number, size in enumerate((1, 984, 1500))
+        for number, size in enumerate((1, 986, 987, 1500))
     ]
+    wholes = [split_transfer(bytes(size), number, 400)[0].pack() for number, size in enumerate((3, 700, 40), 65_534)]
+    seeds.append(joined([*wholes, wholes[1]]))
     answers: list[KeyAck | KeyRefusal] = [KeyAck(0, 1, frozenset((2,))), KeyRefusal(0), KeyAck(0, 3)]
     seeds.append(joined([*(answer.pack() for answer in answers), PROBE]))
     return Target(check=_check, errors=(BitstreamError,), seeds=tuple(seeds), max_bytes=4096)
@@ -50,6 +53,7 @@ def _check(data: bytes) -> None:
                 assert message.pack() == part
                 whole = receiver.receive(message, now)
                 assert whole is None or 0 < len(whole) <= MAX_TRANSFER_BYTES
+                assert message.count > 1 or whole in (None, part[_WHOLE_HEAD_BYTES:])
             elif message is not None:
                 assert unpack_key_message(message.pack()) == message
                 sender.acknowledged(message, now)

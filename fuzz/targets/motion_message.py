@@ -26,7 +26,7 @@ def build() -> Target:
     return Target(
         check=_check,
         errors=(BitstreamError,),
-        seeds=(_call(1, False), _call(3, False), _call(1, True), _call(4, True)),
+        seeds=(_call(1, False), _call(3, False), _call(1, True), _call(4, True), _call(8, False), _call(6, True)),
         max_bytes=4096,
     )
 
@@ -69,7 +69,7 @@ def _check(data: bytes) -> None:
             refusal = error
             continue
         decoded += 1
-        assert 1 <= len(frames) <= 4
+        assert 1 <= len(frames) <= 8
         assert [frame.sequence for frame in frames] == [
             (message.sequence - age) % 256 for age in reversed(range(len(frames)))
         ]

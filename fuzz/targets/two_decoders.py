@@ -26,7 +26,7 @@ _MOTION = head_motion(_K, 30)
 def build() -> Target:
     """Inputs: messages as `joined`, against one reference."""
     seeds = []
-    for count in (1, 3, 4):
+    for count in (1, 3, 4, 8):
         base: CodedFrame | None = None
         messages = []
         for number in range(3):
@@ -44,7 +44,7 @@ def build() -> Target:
             base = coded[-1]
             messages.append(message.pack())
         seeds.append(joined(messages))
-    return Target(check=_check, errors=(BitstreamError,), seeds=tuple(seeds), max_bytes=600)
+    return Target(check=_check, errors=(BitstreamError,), seeds=tuple(seeds), max_bytes=1000)
 
 
 def _independent() -> IndependentDecoder:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from adasr_core.bitstream.av1_chain import Av1ChainConfig, Av1ChainDecoder, Av1C
 from adasr_core.bitstream.av1_units import frame_unit_size, strip_delimiter
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.picture_quality import psnr_db
+from tests.conformance.independent_packets import units_that_follow
 from tests.real_model import Image, talking
 
 SIDE = 512
@@ -26,7 +29,7 @@ def picture(number: int) -> Image:
 
 
 @cache
-def chain(crf: int = 50) -> tuple[bytes, ...]:
+def chain(crf: float = 50) -> tuple[bytes, ...]:
     encoder = Av1ChainEncoder(7, SIDE, Av1ChainConfig(crf=crf))
     return tuple(encoder.encode(picture(number)) for number in range(UNITS))
 
@@ -214,17 +217,80 @@ def test_other_sizes_code_too() -> None:
             assert psnr_db(decoder.decode(encoder.encode(small)), small) > 28
 
 
-def test_a_full_chain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert av1_chain.CHAIN_UNITS == 256
-    monkeypatch.setattr(av1_chain, "CHAIN_UNITS", 5)
-    encoder = Av1ChainEncoder(0, 64, Av1ChainConfig(crf=63, preset=12))
+@pytest.mark.parametrize("steady", [True, False])
+def test_a_chain_goes_on_without_end_and_its_index_goes_round_past_0(
+    steady: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 255 comes 1; 0 is the key unit's alone. Steady or a pyramid, every unit is one shown frame.
+
+    Now and then SVT-AV1 stands still for ever (adasr_core.thread_scheduling), more often on a busy machine: then anew.
+    """
+    monkeypatch.setattr(av1_chain, "_LONGEST_S", 1.0)
+    for _ in range(10):
+        with suppress(EncoderStalledError):
+            _check_a_long_chain(steady)
+            return
+    pytest.fail("SVT-AV1 stood still in ten chains of ten")
+
+
+def _check_a_long_chain(steady: bool) -> None:
+    encoder = Av1ChainEncoder(3, 64, Av1ChainConfig(crf=60, preset=12, steady=steady))
     decoder = Av1ChainDecoder(64)
-    small = np.ascontiguousarray(picture(0)[200:264, 200:264])
-    for _ in range(5):
-        decoder.decode(encoder.encode(small))
-    with pytest.raises(ValueError, match="begin a new chain"):
-        encoder.encode(small)
-    assert encoder.units == 5
+    still = np.ascontiguousarray(picture(0)[200:264, 200:264])
+    places, quality = [], []
+    for number in range(263):
+        small = np.roll(still, (number, 2 * number), axis=(0, 1))
+        data = encoder.encode(small)
+        places.append((data[0], data[1]))
+        quality.append(psnr_db(decoder.decode(data), small))
+    assert places == [(3, 0), *((3, 1 + number % 255) for number in range(262))]
+    assert places[254:259] == [(3, 254), (3, 255), (3, 1), (3, 2), (3, 3)]
+    assert units_that_follow(places) == [True] * len(places)
+    assert encoder.units == 263
+    assert decoder.expected == (3, 8)
+    assert min(quality) > 20
+    with pytest.raises(BitstreamError, match="unit 8 of chain 3"):
+        decoder.decode(data)  # 7 once more
+
+
+def test_units_are_taken_in_the_order_of_the_document() -> None:
+    """The decoder and the independent rule agree about any order of the units of two chains."""
+    first, second = chain()[:4], tuple(bytes((8,)) + unit[1:] for unit in chain()[:3])
+    generator = np.random.default_rng(6)
+    refused = 0
+    for _ in range(20):
+        units = [(*first, *second)[number] for number in generator.integers(0, 7, 6)]
+        decoder = Av1ChainDecoder(SIDE)
+        for data, follows in zip(units, units_that_follow([(unit[0], unit[1]) for unit in units]), strict=True):
+            if follows:
+                assert decoder.decode(data).shape == (SIDE, SIDE, 3)
+            else:
+                refused += 1
+                with pytest.raises(BitstreamError):
+                    decoder.decode(data)
+    assert refused > 20
+
+
+def test_a_pyramid_is_smaller_at_even_intervals() -> None:
+    """Fewer bytes for the same mean quality; some pictures are finer than others."""
+
+    def coded(config: Av1ChainConfig) -> tuple[int, list[float]]:
+        encoder, decoder = Av1ChainEncoder(0, SIDE, config), Av1ChainDecoder(SIDE)
+        units = [encoder.encode(picture(number)) for number in range(17)]
+        quality = [psnr_db(decoder.decode(data), picture(number)) for number, data in enumerate(units)]
+        return sum(map(len, units[1:])), quality[1:]
+
+    even_bytes, even = coded(Av1ChainConfig(crf=48))
+    pyramid_bytes, pyramid = coded(Av1ChainConfig(crf=58, steady=False))
+    assert pyramid_bytes < 0.85 * even_bytes
+    assert np.mean(pyramid) > np.mean(even) - 0.3
+    assert np.std(pyramid) > 2 * np.std(even)
+
+
+def test_crf_goes_in_quarters_and_up_to_70() -> None:
+    coarser = [sum(map(len, chain(crf))) for crf in (50, 50.5, 63, 66.5, 70)]
+    assert coarser == sorted(coarser, reverse=True)
+    assert len(set(coarser)) == 5
 
 
 def test_an_encoder_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,8 +309,37 @@ def test_an_encoder_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -
     never.set()
 
 
-@pytest.mark.parametrize("bad", [{"crf": 0}, {"crf": 64}, {"preset": 3}, {"key_offset": 1}, {"threads": 0}])
-def test_a_wrong_setting_is_refused(bad: dict[str, int]) -> None:
+def test_a_hang_in_a_chain_that_was_quick_is_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six times the slowest unit of the chain, at least 0.6 s; at most what the first units may take."""
+    encoder = Av1ChainEncoder(0, 64)
+    still = np.ascontiguousarray(picture(0)[200:264, 200:264])
+    never = threading.Event()
+    for _ in range(4):
+        assert encoder._patience_s() == 3.0
+        encoder.encode(still)
+    assert 0.6 <= encoder._patience_s() <= 3.0
+    for slowest_s, patience_s in ((0.02, 0.6), (0.2, 1.2), (0.9, 3.0)):
+        monkeypatch.setattr(encoder, "_slowest_s", slowest_s)
+        assert encoder._patience_s() == pytest.approx(patience_s)
+    monkeypatch.setattr(encoder, "_slowest_s", 0.02)
+
+    class Hanging:
+        def encode(self, frame: object) -> list[bytes]:
+            never.wait()
+            return []
+
+    monkeypatch.setattr(encoder, "_context", Hanging())
+    began = time.perf_counter()
+    with pytest.raises(EncoderStalledError, match=r"0\.6 s"):
+        encoder.encode(still)
+    assert time.perf_counter() - began < 2.0
+    never.set()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"crf": 0.75}, {"crf": 70.25}, {"crf": float("nan")}, {"preset": 3}, {"key_offset": 1}, {"threads": 0}]
+)
+def test_a_wrong_setting_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Av1ChainConfig(**bad)
 

@@ -41,7 +41,7 @@ def _encoded(coder: LevelCoder, levels: Levels, mode: int, quality: int) -> byte
 
 
 def _decoded(coder: LevelCoder, data: bytes, mode: int, quality: int) -> list[int]:
-    decoder = Decoder(data, 1096)
+    decoder = Decoder(data, 2196)
     levels = coder.decode(decoder, mode, quality)
     decoder.finish()
     return levels
@@ -70,7 +70,7 @@ def test_the_activity_is_the_cheapest(coder: LevelCoder, tables: MotionTables) -
         assert bits.shape == (len(tables.activity_offsets), 40)
         # All activities are alike in these tables: two bits each.
         assert coder.frame_bits(levels, 0, 4).sum() == pytest.approx(bits.sum(axis=1).min() + 2)
-        decoder = Decoder(_encoded(coder, levels, 0, 4), 1096)
+        decoder = Decoder(_encoded(coder, levels, 0, 4), 2196)
         activity = decoder.decode(FrequencyTable.from_frequencies(tables.activity_frequencies[0].tolist()))
         assert activity == bits.sum(axis=1).argmin()
 

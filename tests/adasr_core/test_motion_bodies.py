@@ -37,8 +37,9 @@ from tests.adasr_core.motion_material import (
 Build = Callable[[int], MotionTables]
 K = 40
 SMALL = 3
-GOLDEN_FIRST = "000fb925f8be10"
-GOLDEN_SECOND = "2298c2834e8924af05969280"
+GOLDEN_FIRST = "0007dc92fc5f08"
+GOLDEN_OF_EIGHT = "72ac0d2d1d9ea00adb3e738ac1fffffe7214e4defc44f4172aca18e4defc44f4172f73da3640"
+GOLDEN_SECOND = "22982141a744925782cb4940"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_golden_bodies() -> None:
         [FrameToCode(100, driving)], reference, slot=1, generation=2, sequence=7, quality=0
     )
     # Levels 1, -2, 0, 16, -16, 32; 31 is the largest with a symbol: the last is 63, then one bit fewer than 1, a sign.
-    parts = [(0, 496, 16384), raw(0, 4), raw(0, 2), *_symbols(1, -2, 0, 16, -16), raw(63, 6), raw(0, 4), raw(0, 1)]
+    parts = [(0, 496, 16384), raw(0, 4), raw(0, 3), *_symbols(1, -2, 0, 16, -16), raw(63, 6), raw(0, 4), raw(0, 1)]
     assert message.body == code_of(parts)
     assert message.pack().hex() == "12070064" + message.body.hex()
     assert message.body.hex() == GOLDEN_FIRST
@@ -85,7 +86,7 @@ def test_golden_bodies() -> None:
         (496 + 864, 864, 16384),  # distance 2
         (16128, 256, 16384),
         raw(4, 4),
-        raw(1, 2),
+        raw(1, 3),
         (0, 15872, 16384),
         (40 + 40 + 40 + 40 + 120 + 250 + 700 + 2400, 9000, 16384),  # 82 // 2 = 41 ms is expected
         *_symbols(2, 0, 0, 0, 0, 0),  # newest: (320 - 64) / 128
@@ -99,12 +100,37 @@ def test_golden_bodies() -> None:
     assert_same(received[0].parameters, later)
 
 
+def test_a_golden_body_of_eight_frames() -> None:
+    """Against the document, done by hand: the newest frame from the base, then between them from the middle outward."""
+    codec = MotionCodec(plain_tables(), 1)
+    reference = MotionParameters.create([[0.0, 0.0]], np.eye(2)[None])
+    base = single(codec, reference, reference, sequence=250, time_ms=0, quality=0)
+    # x of age 7 ... 0, in steps of quality 0.
+    x = (0, 2, 3, 4, 5, 5, 9, 8)
+    frames = [
+        FrameToCode(40 * n, MotionParameters.create([[value / 64, 0.0]], np.eye(2)[None]))
+        for n, value in enumerate(x, 1)
+    ]
+    message, coded = codec.encode_message(frames, reference, slot=0, generation=0, sequence=2, quality=0, base=base)
+    # Age 0: 8. Age 4 from 0 and 8: 4, as it is. Age 6 from 0 and 4: 2, as it is. Age 7 from 0 and 2: 1, but it is 0.
+    # Age 5 from 2 and 4: 3, as it is. Age 2 from 4 and 8: 6, but it is 5. Age 3 from 4 and 5: 4.5, it is 5, and half a
+    # step is left out. Age 1 from 5 and 8: 6.5, it is 9: two steps and a half, of which the half is left out.
+    parts = [(496 + 7 * 864, 864, 16384), (0, 16128, 16384), raw(7, 3), (0, 15872, 16384)]
+    parts += 7 * [(40 + 40 + 40 + 40 + 120 + 250 + 700 + 2400, 9000, 16384)]
+    for level in (8, 0, 0, -1, 0, -1, 0, 2):
+        parts += _symbols(level, 0, 0, 0, 0, 0)
+    assert message.body == code_of(parts)
+    assert message.body.hex() == GOLDEN_OF_EIGHT
+    assert [frame.coefficients[0] for frame in coded] == [0, 128, 192, 256, 288, 320, 544, 512]
+    assert_same_frames(codec.decode_message(message, reference, {250: base}.get), coded)
+
+
 def test_every_truncation(codec: MotionCodec) -> None:
     reference = made_reference(K)
-    frames = walk(reference, 5, 0.05)
-    base = single(codec, frames[0], reference, sequence=6, time_ms=240)
+    frames = walk(reference, 9, 0.05)
+    base = single(codec, frames[0], reference, sequence=2, time_ms=80)
     message, intact = codec.encode_message(
-        [FrameToCode(280 + 40 * n, frame) for n, frame in enumerate(frames[1:])],
+        [FrameToCode(120 + 40 * n, frame) for n, frame in enumerate(frames[1:])],
         reference,
         slot=0,
         generation=0,
@@ -141,7 +167,7 @@ def test_longer_bodies_are_refused_or_say_something_else(codec: MotionCodec) -> 
 def test_an_overlong_escape_is_refused() -> None:
     codec = MotionCodec(plain_tables(), 1)
     reference = MotionParameters.create([[0.0, 0.0]], np.eye(2)[None])
-    head = [(0, 496, 16384), raw(0, 4), raw(0, 2)]
+    head = [(0, 496, 16384), raw(0, 4), raw(0, 3)]
     for length, refused in ((14, False), (15, True)):
         body = code_of([*head, raw(63, 6), raw(length, 4), raw(0, length), raw(0, 1), *_symbols(0, 0, 0, 0, 0)])
         if refused:
@@ -201,7 +227,7 @@ def test_what_decodes_is_what_the_encoder_writes(data: bytes) -> None:
 
 
 def _assert_sane(frames: tuple[CodedFrame, ...], largest: int) -> None:
-    assert 1 <= len(frames) <= 4
+    assert 1 <= len(frames) <= 8
     for frame in frames:
         assert max(map(abs, frame.coefficients)) <= largest
         assert np.isfinite(frame.parameters.keypoints).all()
@@ -215,8 +241,7 @@ def _assert_sane(frames: tuple[CodedFrame, ...], largest: int) -> None:
 def test_extreme_motion_fits_a_message_and_comes_back_clamped(codec: MotionCodec) -> None:
     reference = made_reference(K)
     far = [
-        MotionParameters.create(np.full((K, 2), sign * 4.0), np.full((K, 2, 2), -sign * 16.0))
-        for sign in (1, -1, 1, -1)
+        MotionParameters.create(np.full((K, 2), sign * 4.0), np.full((K, 2, 2), -sign * 16.0)) for sign in (1, -1) * 4
     ]
     message, coded = codec.encode_message(
         [FrameToCode(40 * n, frame) for n, frame in enumerate(far)],
@@ -241,7 +266,7 @@ def test_coefficients_cannot_grow_without_end() -> None:
     reference = MotionParameters.create([[0.0, 0.0]], np.eye(2)[None])
     base = single(codec, reference, reference, sequence=9, quality=15)
     # Distance 1, the base's quality index, one frame; every level is the largest escape.
-    head = [(496, 864, 16384), (0, 16128, 16384), raw(0, 2)]
+    head = [(496, 864, 16384), (0, 16128, 16384), raw(0, 3)]
     escape = [raw(63, 6), raw(14, 4), raw((1 << 14) - 1, 14), raw(0, 1)]
     message = _message(code_of(head + 6 * escape))
     for _ in range(5):

@@ -47,7 +47,7 @@ def test_any_bytes_are_a_message_or_not_by_their_length_alone(data: bytes) -> No
 
 def test_lengths() -> None:
     for length in (*range(MESSAGE_HEADER_BYTES), MAX_MESSAGE_BYTES + 1, 65_536):
-        with pytest.raises(BitstreamError, match=f"motion message length: got {length} bytes, expected 4..1100"):
+        with pytest.raises(BitstreamError, match=f"motion message length: got {length} bytes, expected 4..2200"):
             MotionMessage.unpack(bytes(length))
     assert MotionMessage.unpack(bytes(4)).body == b""
     assert len(MotionMessage.unpack(bytes(MAX_MESSAGE_BYTES)).body) == MAX_BODY_BYTES

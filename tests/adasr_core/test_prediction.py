@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adasr_core.bitstream.prediction import INTRA_MODE, MAX_DISTANCE, MODES, Prediction, coding_order, predict
 
-LAYOUTS = [(frames, distance) for frames in range(1, 5) for distance in (0, *range(frames, MAX_DISTANCE + 1))]
+LAYOUTS = [(frames, distance) for frames in range(1, 9) for distance in (0, *range(frames, MAX_DISTANCE + 1))]
 
 
 @pytest.mark.parametrize(("frames", "distance"), LAYOUTS)
@@ -37,6 +37,18 @@ def test_orders_of_the_document() -> None:
     # (20 + 0) // 2 is older than the message: its oldest frame comes first.
     assert _order(4, 20) == [(0, 20, None), (3, 20, 0), (1, 3, 0), (2, 3, 1)]
     assert _order(1, 63) == [(0, 63, None)]
+    assert _order(8, 8) == [
+        (0, 8, None),
+        (4, 8, 0),
+        (6, 8, 4),
+        (7, 8, 6),
+        (5, 6, 4),
+        (2, 4, 0),
+        (3, 4, 2),
+        (1, 2, 0),
+    ]
+    assert _order(5, 9) == [(0, 9, None), (4, 9, 0), (2, 4, 0), (3, 4, 2), (1, 2, 0)]
+    assert _order(8, 0) == [(0, None, None), *((age, None, age - 1) for age in range(1, 8))]
 
 
 def test_modes_of_the_document() -> None:

@@ -118,7 +118,7 @@ def test_one_frame_a_message_at_once_is_the_frame_before(
 
 
 @pytest.mark.parametrize(
-    "change", [{"frames_per_message": 0}, {"frames_per_message": 5}, {"acknowledged_after_ms": -1}]
+    "change", [{"frames_per_message": 0}, {"frames_per_message": 9}, {"acknowledged_after_ms": -1}]
 )
 def test_schedules_out_of_range(change: dict[str, int]) -> None:
     fields = {"frames_per_message": 1, "acknowledged_after_ms": 0}

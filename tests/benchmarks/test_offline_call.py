@@ -83,3 +83,28 @@ def test_a_lossy_line_still_shows_most_frames() -> None:
 def test_times_must_rise() -> None:
     with pytest.raises(ValueError, match="do not rise"):
         run_offline_call(sample_images()[:2], [1.0, 1.0], edge_model(), edge_codec(), plan=RatePlan())
+
+
+def test_anchors_travel_with_motion_and_show_up_in_the_bytes() -> None:
+    plan = RatePlan(frames_per_message=6, anchor_frames=6, anchor_crf=58.0, reference_bps=1e6)
+    result = call(OfflineLineConfig(kbps=64.0), plan)
+    assert result.first_frame == 0
+    assert 150 < result.first_head_bytes < 400
+    assert [round((time - TIMES[0]) * 25) for time in result.anchor_times] == sorted(
+        {round((time - TIMES[0]) * 25) for time in result.anchor_times}
+    )
+    assert len(result.anchor_times) == result.sending.anchors == result.receiving.anchors >= 3
+    assert result.wire.references == 0
+    headers = result.wire.anchors - result.sending.anchor_bytes
+    assert 19 * result.sending.anchors <= headers <= 22 * result.sending.anchors, "16 + 3, padded to four"
+    sources = sample_images()
+    quality = [psnr_db(source, shown) for source, shown in zip(sources, result.shown, strict=True)]
+    plain = [psnr_db(source, shown) for source, shown in zip(sources, ideal_call().shown, strict=True)]
+    assert np.mean(quality[8:]) > np.mean(plain[8:])
+
+
+def test_a_lost_message_costs_its_anchor_some_time_and_no_more() -> None:
+    plan = RatePlan(frames_per_message=3, anchor_frames=3, anchor_crf=58.0, reference_bps=1e6)
+    result = call(OfflineLineConfig(kbps=64.0, loss=0.2, seed=5), plan)
+    assert result.receiving.anchors == result.sending.anchors
+    assert result.receiving.malformed == 0

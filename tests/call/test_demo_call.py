@@ -15,6 +15,7 @@ from adasr_core.bundle import BundleError, ModelBundle
 from call.demo import DemoCall, DemoConfig, DemoError, run_demo
 from call.emulated_line import parse_line
 from call.peer import CallProgress
+from receiver import PlayoutConfig, ReceiverConfig
 from sender.plan_choice import DelayMode
 from sender.rate_control import RateControlConfig
 from tests.call.conftest import MODEL
@@ -192,6 +193,7 @@ def test_the_command_writes_film_and_figures(
         (["--out", "no-such-folder/demo.mp4"], "no-such-folder"),
         (["--frames-per-message", "9"], "frames_per_message"),
         (["--max-kbps", "0"], "--max-kbps"),
+        (["--display-fps", "0.5"], "--display-fps"),
         (["--max-kbps", "3"], "cap_bps"),
         (["--fps", "60"], "max_fps"),
         (["--line", "los=0.1"], "los=0.1"),
@@ -211,3 +213,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert len(lines) == 1
     assert said in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_more_frames_are_shown_than_were_sent(bundle: ModelBundle, sample_clip: Path) -> None:
+    config = DemoConfig(
+        clip=sample_clip,
+        open_clip=open_video,
+        model=MODEL,
+        seconds=8.0,
+        rate=RateControlConfig(max_fps=12.5),
+        receiver=ReceiverConfig(playout=PlayoutConfig(display_interval_ms=40.0)),
+    )
+    figures = run_demo(config, lambda demo: None).figures
+    assert 80 <= figures.frames_sent <= 110
+    # On a machine that cannot keep up only what was sent is shown; one frame in four must have come out of it anyway.
+    assert figures.frames_made_up >= figures.frames_sent / 4

@@ -35,6 +35,8 @@ def _sending(frames: int, seconds: float = 0.0) -> CallReport:
         references=1,
         reference_bytes=5000,
         references_by_kind=(("first", 1),),
+        anchors=4,
+        anchor_bytes=1000,
         malformed=0,
         sent_times_ms=times,
         coding_ms=(5.0,) * frames,
@@ -113,7 +115,7 @@ def test_the_figures_of_a_small_call(tmp_path: Path) -> None:
     assert figures.longest_freeze_ms == pytest.approx(40.0)
     assert figures.recovery_ms is None
     assert (figures.line_kbps, figures.rtt_ms) == (24.0, 50.0)
-    assert figures.payload_kbps == pytest.approx(5100 * 8 / 1000 / 0.16)
+    assert figures.payload_kbps == pytest.approx(6100 * 8 / 1000 / 0.16)
     assert figures.wire_kbps == pytest.approx(12_000 * 8 / 1000 / 2)
     assert figures.return_kbps == pytest.approx(6000 * 8 / 1000 / 2)
     assert figures.steady_wire_kbps == pytest.approx(6000 * 8 / 1000 / 1.5)

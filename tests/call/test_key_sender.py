@@ -97,7 +97,7 @@ LINES = [
 
 @pytest.mark.parametrize("text", LINES)
 def test_transfers_arrive_once_in_order_and_unchanged(text: str) -> None:
-    datas = [_payload(size, size) for size in (700, 40_000, 1, 984, 985, 4400, 12_000)]
+    datas = [_payload(size, size) for size in (700, 40_000, 1, 986, 987, 4400, 12_000)]
     sender = KeySender(KeySenderConfig(), 0.0)
     course = _simulate(sender, [(0.1, data) for data in datas], parse_line(text), until=60.0)
     assert [data for _, data in course.delivered] == datas
@@ -128,7 +128,7 @@ def test_a_small_reference_leaves_at_once_in_one_datagram() -> None:
     sender = KeySender(KeySenderConfig(bytes_per_s=1000), 5.0)
     sender.offer(_payload(700))
     assert sender.next_deadline(5.0) == 5.0
-    assert [len(message) for message in sender.datagrams_to_send(5.0, 4)] == [714]
+    assert [len(message) for message in sender.datagrams_to_send(5.0, 4)] == [703]
     assert sender.datagrams_to_send(5.0, 4) == []
 
 
@@ -164,11 +164,24 @@ def test_late_motion_halves_the_rate_and_timely_motion_wins_it_back() -> None:
     assert sender.bytes_per_s == 2_000
 
 
-def test_on_a_slow_line_chunks_are_short() -> None:
+def test_on_a_slow_line_chunks_are_short_but_those_of_the_first_transfer() -> None:
+    sender = KeySender(KeySenderConfig(bytes_per_s=5_000), 0.0)
+    offers = [(0.0, _payload(4_000)), (0.0, _payload(4_000, 2))]
+    course = _simulate(sender, offers, parse_line("delay_ms=25,rate_kbps=40"), until=20.0)
+    assert [len(data) for _, data in course.delivered] == [4_000, 4_000]
+    first = [size for when, size in course.sent if when < course.delivered[0][0]]
+    assert min(first) > 800
+    assert max(size for when, size in course.sent if when > course.delivered[0][0] + 0.05) <= 420
+
+
+def test_the_first_transfer_comes_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers wrap after 65,536 transfers; the one that has number 0 again is no first one."""
     sender = KeySender(KeySenderConfig(bytes_per_s=2_000), 0.0)
-    course = _simulate(sender, [(0.0, _payload(4_000))], parse_line("delay_ms=25,rate_kbps=40"), until=20.0)
-    assert course.delivered
-    assert max(size for _, size in course.sent) <= 420
+    monkeypatch.setattr(sender, "_transfer", 65_535)
+    sender.offer(_payload(4_000))
+    (message,) = sender.datagrams_to_send(0.0, 1)
+    assert message[1:3] == b"\0\0"
+    assert len(message) <= 420
 
 
 def test_it_survives_an_outage_and_goes_on_soon_after_its_end() -> None:
@@ -243,7 +256,7 @@ def test_hostile_chunks_never_break_the_receiver() -> None:
     receiver = KeyReceiver()
     for step in range(5_000):
         data = bytearray(_payload(chance.randrange(1, 60), step))
-        data[0] = chance.choice((0, 1, 1, 1, 2, 3))
+        data[0] = chance.choice((0, 1, 1, 1, 2, 3, 4))
         try:
             message = unpack_key_message(bytes(data))
             if isinstance(message, KeyChunk):

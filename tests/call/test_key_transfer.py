@@ -23,8 +23,12 @@ from call.key_transfer import (
 
 
 def test_the_bytes_of_each_message() -> None:
-    chunk = KeyChunk(0x0102, 0, 1, 5, zlib.crc32(b"hello"), b"hello")
-    assert chunk.pack().hex() == "010102000000010000053610a686" + b"hello".hex()
+    data = b"hello" * 26
+    chunk = KeyChunk(0x0102, 1, 2, 130, zlib.crc32(data), data[65:])
+    assert chunk.pack().hex() == "01010200010002000082" + f"{zlib.crc32(data):08x}" + data[65:].hex()
+    whole = KeyChunk(0x0102, 0, 1, 5, zlib.crc32(b"hello"), b"hello")
+    assert whole.pack().hex() == "040102" + b"hello".hex()
+    assert unpack_key_message(whole.pack()) == whole
     assert KeyAck(7, 3, frozenset({5, 12})).pack().hex() == "02000700030201"
     assert KeyAck(7, 3).pack().hex() == "0200070003"
     assert KeyRefusal(0xFFFF).pack().hex() == "03ffff"
@@ -48,8 +52,45 @@ def test_acknowledgements_pack_and_unpack(transfer: int, next_index: int, offset
     assert unpack_key_message(ack.pack()) == ack
 
 
-def test_a_small_reference_is_one_datagram() -> None:
-    assert len(split_transfer(bytes(700), 0, MIN_BODY_BYTES)) == 1
+def test_what_fits_one_message_travels_whole() -> None:
+    """Whatever the length of bodies is; one byte more, and it is cut."""
+    for size in (1, 700, MAX_BODY_BYTES):
+        (whole,) = split_transfer(bytes(size), 0xFFFF, MIN_BODY_BYTES)
+        assert whole.pack() == b"\x04\xff\xff" + bytes(size)
+        assert KeyReceiver().receive(whole, 0.0) == bytes(size)
+    for body in (MIN_BODY_BYTES, MAX_BODY_BYTES):
+        assert len(split_transfer(bytes(MAX_BODY_BYTES + 1), 0, body)) >= 2
+
+
+def test_lengths_of_a_whole() -> None:
+    for size in (0, MAX_BODY_BYTES + 1, 60_000):
+        with pytest.raises(BitstreamError, match=f"kind 4 with {3 + size} bytes"):
+            unpack_key_message(b"\x04\0\0" + bytes(size))
+
+
+def test_there_is_no_chunk_of_one() -> None:
+    """A transfer of one piece has one form."""
+    old = bytes.fromhex("010102000000010000053610a686") + b"hello"
+    with pytest.raises(BitstreamError, match="got 0 of 1, expected below 2"):
+        unpack_key_message(old)
+
+
+def test_a_whole_that_comes_twice_is_acknowledged_twice_and_taken_once() -> None:
+    receiver = KeyReceiver()
+    (whole,) = split_transfer(b"anchor", 8, 400)
+    assert receiver.receive(whole, 0.0) == b"anchor"
+    assert [unpack_key_message(m) for m in receiver.datagrams_to_send(0.0)] == [KeyAck(8, 1)]
+    assert receiver.receive(whole, 0.1) is None
+    assert [unpack_key_message(m) for m in receiver.datagrams_to_send(0.1)] == [KeyAck(8, 1)]
+
+
+def test_a_whole_under_the_number_of_an_unfinished_transfer_is_refused() -> None:
+    receiver = KeyReceiver()
+    chunks = split_transfer(bytes(1500), 5, 900)
+    receiver.receive(chunks[0], 0.0)
+    with pytest.raises(BitstreamError, match="as before"):
+        receiver.receive(split_transfer(b"x", 5, 900)[0], 0.0)
+    assert receiver.receive(chunks[1], 0.0) == bytes(1500)
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
@@ -68,6 +109,7 @@ _CHUNK = split_transfer(bytes(5000), 3, 900)[1]
     [
         replace(_CHUNK, index=6),
         replace(_CHUNK, count=0),
+        replace(_CHUNK, index=0, count=2, total_bytes=1, body=b"x"),
         replace(_CHUNK, count=65535),
         replace(_CHUNK, total_bytes=0),
         replace(_CHUNK, total_bytes=MAX_TRANSFER_BYTES + 1),
@@ -83,7 +125,9 @@ def test_fields_that_contradict_each_other_are_refused(chunk: KeyChunk) -> None:
         unpack_key_message(chunk.pack())
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\x00", b"\x01", b"\x02", b"\x03\x00", b"\x03\x00\x00\x00", b"\x04abc"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00\x00", b"\x01", b"\x02", b"\x03\x00", b"\x03\x00\x00\x00", b"\x04ab", b"\x05abc"]
+)
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(BitstreamError):
         unpack_key_message(data)
@@ -146,10 +190,10 @@ def test_a_newer_transfer_replaces_an_unfinished_one_and_stragglers_are_ignored(
 def test_a_peer_cannot_make_it_hold_more_than_one_transfer() -> None:
     receiver = KeyReceiver()
     for transfer in range(200):
-        receiver.receive(split_transfer(bytes(250_000), transfer, 984)[0], 0.0)
+        receiver.receive(split_transfer(bytes(250_000), transfer, 986)[0], 0.0)
     assert receiver.held_bytes <= MAX_CHUNK_BYTES - CHUNK_HEADER_BYTES
     for transfer in range(200, 300):
-        receiver.receive(split_transfer(b"done", transfer, 984)[0], 0.0)
+        receiver.receive(split_transfer(b"done", transfer, 986)[0], 0.0)
     assert len(receiver._answers) <= 32
     assert len(receiver.datagrams_to_send(9.0)) <= 32
 

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from adasr.video_file import open_video
 from adasr_core.bitstream import BitstreamError, MotionCodec, MotionFeedback
 from adasr_core.bundle import ModelBundle
-from adasr_core.engines import FaceModel
-from adasr_core.engines.face_model import Detection, ReferenceFeatures
+from adasr_core.engines import Detection, FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 from call.emulated_line import EmulatedLine, LineConfig
 from call.feedback_pace import FeedbackPace
@@ -42,6 +41,7 @@ _FRAMES = 100
 _ACKNOWLEDGEMENT_BYTES = 16
 _KEY_COMPANY_S = 0.05
 _BACK = LineConfig()
+_STILL = np.zeros((2, 1, 1), np.float32)
 
 
 class UnpaintedModel(FaceModel):
@@ -59,11 +59,15 @@ class UnpaintedModel(FaceModel):
         return self._known[key]
 
     def encode(self, picture: Image) -> ReferenceFeatures:
-        nothing = np.zeros(1, np.float32)
-        return ReferenceFeatures(nothing, nothing, nothing, nothing)
+        return ReferenceFeatures()
 
     def rebuild(self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters) -> Image:
         return np.full((self.frame_px, self.frame_px, 3), 128, np.uint8)
+
+    def flow(
+        self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters
+    ) -> npt.NDArray[np.float32]:
+        return _STILL
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,7 @@ class Studio:
 
 def open_studio(bundle: ModelBundle, clip: Path) -> Studio:
     """Load the detector and the first four seconds of the clip."""
-    loaded = FaceModel.load(bundle, threads=1, parts=("detector",))
-    model = UnpaintedModel(bundle, loaded._runners, loaded.describe()).remember()
+    model = UnpaintedModel.load(bundle, threads=1, parts=("detector",)).remember()
     pictures = []
     for frame in open_video(clip).frames():
         pictures.append(frame.image)
@@ -99,6 +102,7 @@ class VirtualResult:
     plans: list[RatePlan] = field(default_factory=list)
     motion_bytes: int = 0
     references: int = 0
+    anchors: int = 0
     feedback_sent: int = 0
     outage: Outage | None = None
     statistics: ReceiverStatistics | None = None
@@ -219,6 +223,9 @@ class _VirtualCall:
                 self.first_reference = (now, len(data))
                 for line in self.lines.values():
                     line.media_began(now)
+        if output.anchor is not None:
+            self.key_sender.offer(output.anchor.pack())
+            self.result.anchors += 1
         messages = []
         for message in output.messages:
             count = (message.sequence - (self.number - 1)) & 0xFF
@@ -275,7 +282,8 @@ class _VirtualCall:
                 held = self.receiver.receive_reference(reference, now)
             except BitstreamError:
                 return  # it asks for one that needs nothing of before
-            self.controls.append((now + 0.05, "held", (held.slot, held.generation)))
+            if held is not None:
+                self.controls.append((now + 0.05, "held", (held.slot, held.generation)))
 
     def _control(self, kind: str, place: tuple[int, int], now: float) -> None:
         if kind == "wanted":

@@ -235,7 +235,7 @@ def test_a_file_of_another_model_is_refused_with_both_names(
         ("picture_quality", 0),
         ("motion_quality", 16),
         ("frames_per_message", 0),
-        ("frames_per_message", 5),
+        ("frames_per_message", 9),
         ("targets", 0),
         ("effort", 3),
     ],

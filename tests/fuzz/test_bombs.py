@@ -160,7 +160,7 @@ def test_reference_packets_of_absurd_lengths() -> None:
 
 
 def test_files_of_absurd_lengths() -> None:
-    bomb = b"AKC2" + struct.pack(">HI", 2, 0xFFFF_FFFF) + bytes(100)
+    bomb = b"AKC3" + struct.pack(">HI", 3, 0xFFFF_FFFF) + bytes(100)
     check_refused(lambda: read_akc(bomb), BitstreamError, "header length")
     file = made_akc(messages=1)
     start = 10 + int.from_bytes(file[6:10], "big")

@@ -88,13 +88,13 @@ def test_a_queue_full_of_tiny_messages() -> None:
 
 
 def test_the_costliest_motion_message_of_a_real_size() -> None:
-    """64 coefficients, nearly all escaped, four frames, the largest tables: far below 100 ms."""
+    """64 coefficients, nearly all escaped, eight frames, the largest tables: far below 100 ms."""
     codec = MotionCodec(made_tables(40, 64, radius=1), 40)
-    motion = head_motion(40, 8)
+    motion = head_motion(40, 16)
     rng = random.Random(3)
-    frames = [FrameToCode(40 * number, motion[2 * number]) for number in range(4)]
-    longest, _ = codec.encode_message(frames, motion[7], slot=0, generation=0, sequence=4, quality=0)
-    bodies = [rng.randbytes(1096) for _ in range(200)]
+    frames = [FrameToCode(40 * number, motion[2 * number]) for number in range(8)]
+    longest, _ = codec.encode_message(frames, motion[15], slot=0, generation=0, sequence=7, quality=0)
+    bodies = [rng.randbytes(2196) for _ in range(200)]
     noise = [MotionMessage(slot=0, generation=0, sequence=9, time_ms=0, body=body) for body in bodies]
     messages = [longest, *noise]
     base = CodedFrame(0, 0, 0, 0, 4, (0,) * 64, motion[0])

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from adasr_core.bitstream import (
+    AnchorPacket,
     BitstreamError,
     CodedFrame,
     FrameToCode,
@@ -15,7 +16,7 @@ from adasr_core.bitstream import (
     encode_picture,
 )
 from adasr_core.geometry import MotionParameters
-from fuzz.material import head_motion, smooth_picture
+from fuzz.material import av1_chain, head_motion, smooth_picture
 from fuzz.mutator import Mutator
 from receiver import MotionOutcome, Receiver
 from tests.fuzz.memory import MEBIBYTE, extra_bytes, needs_peak
@@ -142,6 +143,58 @@ def test_references_for_every_slot_and_generation() -> None:
 
     assert extra_bytes(again) < 32 * MEBIBYTE
     assert receiver.statistics.references_held == 16
+
+
+def _anchors(count: int, chain: int = 7) -> list[bytes]:
+    """A chain of anchors 400 ms apart."""
+    units = av1_chain(FRAME_PX, count)
+    return [
+        AnchorPacket(time_ms=400 * number, picture=bytes((chain,)) + unit[1:]).pack()
+        for number, unit in enumerate(units)
+    ]
+
+
+def test_anchors_by_the_hundred() -> None:
+    """With any times, without motion, drawn from at once or never: as much memory as six of them."""
+    receiver = _receiver()
+    packets = _anchors(8)
+    times = [*range(0, 65_536, 2111), *[160] * 20, 0, 65_535]
+
+    def flood() -> None:
+        for number, time_ms in enumerate(times * 4):
+            packet = packets[number % len(packets)]
+            receiver.receive_reference(packet[:1] + time_ms.to_bytes(2, "big") + packet[3:], 0.5)
+            if number % 20 == 0:
+                receiver.render(0.5 + number / 1000)
+
+    flood()
+    assert extra_bytes(flood) < 32 * MEBIBYTE
+    assert receiver.statistics.anchors == 8 * len(times)
+    assert _accepted(receiver, 20.0) >= 20
+
+
+def test_damaged_anchors_are_refused_and_a_new_chain_goes_on() -> None:
+    receiver = _receiver()
+    packets = _anchors(4)
+    stream = Mutator(packets, 4000, 5)
+    seen: Counter[bool] = Counter()
+
+    def flood() -> None:
+        for _ in range(400):
+            try:
+                receiver.receive_reference(b"\xa3" + stream.next()[1:], 1.0)
+                seen[True] += 1
+            except BitstreamError:
+                assert receiver.wants_reference
+                seen[False] += 1
+
+    assert extra_bytes(flood) < 48 * MEBIBYTE
+    assert seen[False] > 100
+    assert receiver.statistics.malformed == seen[False]
+    for packet in _anchors(4, chain=9):
+        assert receiver.receive_reference(packet, 2.0) is None
+    assert receiver.statistics.anchors == seen[True] + 4
+    assert _accepted(receiver, 20.0) >= 20
 
 
 @pytest.mark.parametrize("frame_px", [16, 256, 2048])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ class Line:
     reference_s: float = 0.2
     return_s: float = 0.02
     lose_references: int = 0
+    anchor_s: Callable[[int], float] = lambda number: 0.02
+    lost_anchor: int = 0
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Call:
     sources: dict[int, Image] = field(default_factory=dict)
     outcomes: list[MotionOutcome] = field(default_factory=list)
     requests: int = 0
+    anchors: int = 0
+    refused: int = 0
     _to_receiver: list[tuple[float, int, bytes]] = field(default_factory=list)
     _to_sender: list[tuple[float, int, tuple[int, int] | MotionFeedback | None]] = field(default_factory=list)
     _motions: int = 0
@@ -68,6 +73,10 @@ class Call:
                 self.line.lose_references -= 1
             else:
                 self._to_receiver.append((now + self.line.reference_s, 0, output.reference.pack()))
+        if output.anchor is not None:
+            self.anchors += 1
+            if self.anchors != self.line.lost_anchor:
+                self._to_receiver.append((now + self.line.anchor_s(self.anchors), 0, output.anchor.pack()))
         for message in output.messages:
             for delay in self.line.motion(self._motions):
                 self._to_receiver.append((now + delay, 1, message.pack()))
@@ -78,8 +87,7 @@ class Call:
         for due in sorted(item for item in self._to_receiver if item[0] <= now + 1e-9):
             self._to_receiver.remove(due)
             if due[1] == 0:
-                answer = self.receiver.receive_reference(due[2], now)
-                self._answer(now, (answer.slot, answer.generation))
+                self._take_picture(due[2], now)
             else:
                 self.outcomes.append(self.receiver.receive_motion(due[2], now))
         if self.receiver.wants_reference and now - self._asked > 0.1:
@@ -92,6 +100,15 @@ class Call:
         for item in [item for item in self._to_sender if item[0] <= now + 1e-9]:
             self._to_sender.remove(item)
             self._take_answer(item[2])
+
+    def _take_picture(self, data: bytes, now: float) -> None:
+        try:
+            answer = self.receiver.receive_reference(data, now)
+        except BitstreamError:
+            self.refused += 1
+            return
+        if answer is not None:
+            self._answer(now, (answer.slot, answer.generation))
 
     def _answer(self, now: float, what: tuple[int, int] | MotionFeedback | None) -> None:
         self._to_sender.append((now + self.line.return_s, len(self._to_sender), what))
@@ -228,6 +245,7 @@ def test_garbage_is_refused_counted_and_changes_nothing() -> None:
     assert receiver.statistics.references_held == 0
 
     answer = receiver.receive_reference(good, 0.0)
+    assert answer is not None
     assert not wants(receiver)
     sender.acknowledge_reference(answer.slot, answer.generation)
     data = motion_of(sender, 1).pack()
@@ -256,6 +274,7 @@ def test_the_bank_tells_replaced_from_unknown_references() -> None:
     assert first is not None
     receiver.receive_reference(first.pack(), 0.0)
     again = receiver.receive_reference(first.pack(), 0.1)
+    assert again is not None
     assert (again.slot, again.generation) == (first.slot, first.generation)
     sender.acknowledge_reference(first.slot, first.generation)
     old = motion_of(sender, 1)
@@ -276,3 +295,59 @@ def test_a_reference_of_another_size_is_refused() -> None:
     other = replace(packet, frame_px=256)
     with pytest.raises(BitstreamError, match="256"):
         Receiver(edge_model(), edge_codec()).receive_reference(other.pack(), 0.0)
+
+
+ANCHORED = RatePlan(frames_per_message=4, anchor_frames=4, anchor_crf=52.0, reference_bps=1e6)
+
+
+def quality_db(call: Call, since_ms: int) -> float:
+    """Mean over the frames shown that were captured at or after a moment."""
+    frames = [frame for _, frame in call.shown if frame.capture_time_ms >= since_ms]
+    return float(np.mean([psnr_db(frame.picture, call.sources[frame.capture_time_ms]) for frame in frames]))
+
+
+def test_frames_between_anchors_look_better_than_those_rebuilt_from_one_reference() -> None:
+    plain = Call(Line(), sender=make_sender(plan=replace(ANCHORED, anchor_frames=0, reference_bps=0.0)))
+    anchored = Call(Line(), sender=make_sender(plan=ANCHORED))
+    for call in (plain, anchored):
+        call.run(0, 40)
+        check_order(call)
+    assert plain.anchors == 0
+    assert anchored.anchors >= 7
+    assert anchored.receiver.statistics.anchors == anchored.anchors
+    assert anchored.sender.statistics.references == 1, "anchors take the place of later references"
+    assert quality_db(anchored, 600) > quality_db(plain, 600) + 1.0
+    assert anchored.requests == 0
+
+
+def test_late_anchors_hold_nothing_up() -> None:
+    late = Call(Line(anchor_s=lambda number: 0.3 if number % 2 else 0.31), sender=make_sender(plan=ANCHORED))
+    late.run(0, 40)
+    check_order(late)
+    times = [now for now, _ in late.shown if now > 0.6]
+    assert max(b - a for a, b in pairwise(times)) < 0.1
+    assert late.refused == 0
+
+
+def test_a_lost_anchor_ends_the_chain_and_a_new_one_begins() -> None:
+    call = Call(Line(lost_anchor=3), sender=make_sender(plan=ANCHORED))
+    call.run(0, 60)
+    check_order(call)
+    assert call.refused >= 1
+    assert call.requests >= 1
+    assert call.sender.statistics.references == 2
+    assert quality_db(call, 1900) > 27, "anchors are drawn from again"
+    times = [now for now, _ in call.shown if now > 0.6]
+    assert max(b - a for a, b in pairwise(times)) < 0.1, "motion went on meanwhile"
+
+
+def test_held_anchors_wait() -> None:
+    sender = make_sender(plan=ANCHORED)
+    sender.push_frame(talking(0), 0.0)
+    reference = sender.push_frame(talking(1), 0.04).reference
+    assert reference is None
+    sender.acknowledge_reference(0, 0)
+    sender.hold_anchors(True)
+    assert all(sender.push_frame(talking(n), n / RATE).anchor is None for n in range(2, 10))
+    sender.hold_anchors(False)
+    assert sum(sender.push_frame(talking(n), n / RATE).anchor is not None for n in range(10, 14)) == 1

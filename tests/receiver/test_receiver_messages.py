@@ -189,5 +189,6 @@ def test_a_reference_whose_base_never_came_is_refused_and_asked_for_again() -> N
     assert receiver.statistics.references_held == 0
     receiver.receive_reference(data, 9.1)
     answer = receiver.receive_reference(second.pack(), 9.2)
+    assert answer is not None
     assert (answer.slot, answer.generation) == (3, 0)
     assert receiver.statistics.references_held == 2

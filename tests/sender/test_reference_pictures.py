@@ -96,7 +96,7 @@ def test_both_begins_the_chain_after_a_still() -> None:
         {"crf_steps": ()},
         {"crf_steps": ((1.0, 50),)},
         {"crf_steps": ((0.0, 50), (0.0, 40))},
-        {"crf_steps": ((0.0, 64),)},
+        {"crf_steps": ((0.0, 71),)},
         {"crf_range": (50, 40)},
         {"crf_range": (0, 40)},
         {"unit_interval_s": 0.0},

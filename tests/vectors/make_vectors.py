@@ -10,7 +10,7 @@ import argparse
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,14 +25,14 @@ from adasr_core.bitstream import (
     CodedFrame,
     FrameToCode,
     MotionCodec,
-    MotionFeedback,
     MotionMessage,
     MotionTables,
     ReferencePacket,
 )
 from adasr_core.geometry import MotionParameters
 from fuzz.made_tables import made_tables
-from fuzz.material import av1_chain, head_motion, still
+from fuzz.material import head_motion, still
+from tests.vectors.packet_vectors import PICTURE_PX, anchor_vectors, feedback_vectors, reference_vectors
 
 FOLDER = Path(__file__).resolve().parent
 TABLES = FOLDER / "tables.safetensors"
@@ -41,7 +41,6 @@ AKC = FOLDER / "small.akc"
 
 K, COMPONENTS, RADIUS, REFERENCE_RADIUS = 4, 8, 5, 9
 _FRAME_MS = 40
-_PICTURE_PX = 16
 _RATE = (25_000, 1001)
 
 
@@ -136,18 +135,18 @@ def _streams(codec: MotionCodec, references: dict[str, MotionParameters]) -> Ite
         alone = stream(f"one frame against the reference alone, quality {quality}")
         alone.send(_times(motion, 7, 1), quality=quality)
         yield alone
-    for count in (2, 3, 4):
+    for count in range(2, 9):
         together = stream(f"{count} frames against the reference alone")
         together.send(_times(motion, 10, count))
         yield together
 
     still_stream = stream("nothing moves")
-    for count in (1, 2, 3, 4):
+    for count in range(1, 9):
         frames = [FrameToCode((10 * count + number) * 40, references["plain"]) for number in range(count)]
         still_stream.send(frames, with_base=count > 1)
     yield still_stream
 
-    for count in (1, 2, 3, 4):
+    for count in range(1, 9):
         chain = stream(f"each message on the newest frame of the one before, {count} frames a message")
         for number in range(6):
             chain.send(_times(motion, number * count, count), with_base=number > 0)
@@ -158,15 +157,27 @@ def _streams(codec: MotionCodec, references: dict[str, MotionParameters]) -> Ite
     for distance in (1, 2, 3, 4, 5, 6, 7, 9, 10, 14, 15, 31, 63):
         distances.base, distances.newest = first, distance - min(distance, 4)
         distances.send(_times(motion, distance - min(distance, 4) + 1, min(distance, 4)), with_base=True)
+    for distance in (5, 7, 8, 9, 12, 16, 40, 63):
+        distances.base, distances.newest = first, distance - min(distance, 8)
+        distances.send(_times(motion, distance - min(distance, 8) + 1, min(distance, 8)), with_base=True)
     yield distances
 
     repeated = stream("repeats of frames that went before, coarser")
     repeated.send(_times(motion, 0, 1), quality=3)
-    for start, count, repeats in ((0, 2, 1), (0, 4, 2), (2, 4, 3), (5, 3, 2), (6, 2, 1)):
+    for start, count, repeats in (
+        (0, 2, 1),
+        (0, 4, 2),
+        (2, 4, 3),
+        (5, 3, 2),
+        (6, 2, 1),
+        (0, 8, 7),
+        (8, 6, 2),
+        (14, 5, 4),
+    ):
         repeated.send(_times(motion, start, count), quality=3, repeats=repeats)
     repeated.base, repeated.newest = None, 20
     early = repeated.send(_times(motion, 20, 1), quality=12)[-1]
-    for count in (1, 2, 3):
+    for count in range(1, 9):
         repeated.base = early
         repeated.send(_times(motion, 21, count), quality=12, repeats=count - 1, with_base=True)
     yield repeated
@@ -175,6 +186,7 @@ def _streams(codec: MotionCodec, references: dict[str, MotionParameters]) -> Ite
     for number, frame in enumerate(wild):
         escaped.send([FrameToCode(number * _FRAME_MS, frame)], quality=number % 2, with_base=number % 3 > 0)
     escaped.send([FrameToCode(1000 + number, frame) for number, frame in enumerate(wild[:4])], quality=0)
+    escaped.send([FrameToCode(2000 + number, frame) for number, frame in enumerate(wild)], quality=0)
     yield escaped
 
     changing = stream("the quality changes from message to message")
@@ -190,7 +202,9 @@ def _streams(codec: MotionCodec, references: dict[str, MotionParameters]) -> Ite
 
     uneven = stream("frames at uneven times, 1 to 1023 ms apart")
     time_ms = 65_000
-    for number, gaps in enumerate(((1,), (1023, 1), (33, 34, 33), (40, 41, 500, 40), (20, 20, 20, 20), (7,))):
+    for number, gaps in enumerate(
+        ((1,), (1023, 1), (33, 34, 33), (40, 41, 500, 40), (20, 20, 20, 20), (7,), (40, 1, 1023, 41, 40, 39, 300, 40))
+    ):
         late: list[FrameToCode] = []
         for gap in gaps:
             time_ms = (time_ms + gap) % 65_536
@@ -215,7 +229,7 @@ def _refused(codec: MotionCodec, references: dict[str, MotionParameters], chain:
         "a zero behind the code": sound + b"\x00",
         "header cut short": sound[:3],
         "no bytes": b"",
-        "too long": sound[:4] + b"\x55" * 1097,
+        "too long": sound[:4] + b"\x55" * 2197,
         "noise": sound[:4] + bytes(range(7, 250, 3)),
         "all ones": sound[:4] + b"\xff" * 30,
     }
@@ -230,52 +244,6 @@ def _refused(codec: MotionCodec, references: dict[str, MotionParameters], chain:
     return refused
 
 
-def _feedback() -> list[dict[str, object]]:
-    cases = (
-        MotionFeedback(sequence=0, received=0, time_ms=0, transit_ms=0, held_ms=0, lost=0),
-        MotionFeedback(sequence=5, received=0b1011, time_ms=4000, transit_ms=65_500, held_ms=17, lost=3),
-        MotionFeedback(sequence=255, received=0xFFFF_FFFF, time_ms=65_535, transit_ms=65_535, held_ms=255, lost=65_535),
-    )
-    return [
-        {"feedback": case.pack().hex(), "fields": asdict(case), "sequences": list(case.sequences())} for case in cases
-    ]
-
-
-def _reference_packets(coded: dict[str, bytes]) -> list[dict[str, object]]:
-    packets = (
-        ReferencePacket(
-            slot=0, generation=0, time_ms=0, frame_px=_PICTURE_PX, parameters=coded["plain"], picture=still(_PICTURE_PX)
-        ),
-        ReferencePacket(
-            slot=15,
-            generation=9,
-            time_ms=65_535,
-            frame_px=64,
-            parameters=coded["on plain"],
-            picture=av1_chain(64, 1)[0],
-            picture_codec=2,
-            base=(0, 0),
-        ),
-        ReferencePacket(slot=3, generation=15, time_ms=1234, frame_px=2048, parameters=b"", picture=b"?"),
-    )
-    return [
-        {
-            "packet": packet.pack().hex(),
-            "fields": {
-                "slot": packet.slot,
-                "generation": packet.generation,
-                "time_ms": packet.time_ms,
-                "frame_px": packet.frame_px,
-                "picture_codec": packet.picture_codec,
-                "base": None if packet.base is None else list(packet.base),
-                "parameters": packet.parameters.hex(),
-                "picture": packet.picture.hex(),
-            },
-        }
-        for packet in packets
-    ]
-
-
 def _pts_ticks(frame: int) -> int:
     """Frames 3 to 5 are late and have times of their own; the frames after them count from the last of these."""
     anchor = 5
@@ -288,11 +256,11 @@ def _write_akc(
     codec: MotionCodec, coded: dict[str, bytes], references: dict[str, MotionParameters]
 ) -> dict[str, object]:
     """A file with two references, frames at the rate and off it, and sound."""
-    motion = head_motion(K, 12, seed=4)
-    header = AkcHeader(codec_id="0123456789abcdef", model="vectors", frame_px=_PICTURE_PX, frame_rate=_RATE, frames=12)
+    motion = head_motion(K, 19, seed=4)
+    header = AkcHeader(codec_id="0123456789abcdef", model="vectors", frame_px=PICTURE_PX, frame_rate=_RATE, frames=19)
     buffer, records = io.BytesIO(), []
     base: CodedFrame | None = None
-    starts = [0, 1, 3, 6, 10, 12]
+    starts = [0, 1, 3, 6, 11, 19]
     with AkcWriter(buffer, header) as writer:
         writer.write_audio_stream(
             AudioStream(codec_name="opus", sample_rate=48_000, layout="mono", time_base=(1, 48_000), extradata=b"\1\2")
@@ -305,9 +273,9 @@ def _write_akc(
                         slot=place[0],
                         generation=place[1],
                         time_ms=start * 33,
-                        frame_px=_PICTURE_PX,
+                        frame_px=PICTURE_PX,
                         parameters=coded[name],
-                        picture=still(_PICTURE_PX),
+                        picture=still(PICTURE_PX),
                     )
                 )
             frames = [FrameToCode(index * 33, motion[index]) for index in range(start, end)]
@@ -366,8 +334,9 @@ def main() -> None:
         ],
         "streams": [stream.vector() for stream in streams],
         "refused": _refused(codec, references, chain),
-        "feedback": _feedback(),
-        "reference_packets": _reference_packets(coded),
+        "feedback": feedback_vectors(),
+        "reference_packets": reference_vectors(coded),
+        "anchor_packets": anchor_vectors(),
         "akc": _write_akc(codec, coded, references),
     }
     lines = json.dumps(content, indent=None, separators=(",", ":"))
