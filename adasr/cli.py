@@ -44,6 +44,7 @@ COMMANDS = (
     Command("doctor", "show whether this machine can hold a call, and how fast"),
     Command("models", "show the models: size, work per frame, quality"),
     Command("bench", "measure speed and quality"),
+    Command("export", "fit a model to a machine: TensorRT engines, int8 graphs"),
     Command("train", "prepare clips, train the networks, measure and ship them"),
     Command("animate", "drive a portrait with the face of a video"),
 )
@@ -88,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser(name).parse_args(arguments)
         show_traceback = args.traceback
+        if getattr(args, "engine", None) == "auto":
+            from adasr.engine_choice import settle_engine
+
+            settle_engine(args)
         exit_code: int = names[args.command].load().run(args)
     except KeyboardInterrupt:
         print("adasr: interrupted", file=sys.stderr)

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from adasr import __version__
 from adasr_core.engines import EngineError
 from benchmarks.environment import Processor, describe_processor, package_version
+from benchmarks.gpu_state import gpu_state
 from benchmarks.speed import SpeedReport
 
 CALL_FPS = 30.0
 """Frames a second of a call that looks like video."""
 LEAST_CALL_FPS = 10.0
 """Below this a call makes no sense."""
+INSTALLS = {
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-cuda": "'adasr[gpu]' (after pip uninstall onnxruntime)",
+    "tensorrt": "'adasr[tensorrt]'",
+}
+"""What pip installs for an engine."""
+CUDA_PROVIDER = "CUDAExecutionProvider"
+NO_GPU = "no NVIDIA GPU answers nvidia-smi; check the driver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,7 @@ class EngineFound:
     """One engine.
 
     Attributes:
-        name: "openvino", "onnxruntime", "tensorrt".
+        name: as --engine takes it.
         version: None when it is not installed.
         devices: what it can run on, by its own names; for OpenVINO's the arithmetic it is fast in follows in brackets.
         problem: why it is installed but cannot be used; None when it can.
@@ -77,7 +87,7 @@ def inspect_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         adasr=__version__,
-        engines=(_find_openvino(), _find_onnxruntime(), EngineFound("tensorrt", package_version("tensorrt"))),
+        engines=(_find_openvino(), _find_onnxruntime(), _find_onnxruntime_cuda(), _find_tensorrt()),
         transport={name: package_version(name) for name in ("aiortc", "av", "uvloop") if _runs_here(name)},
     )
 
@@ -123,6 +133,30 @@ def _find_onnxruntime() -> EngineFound:
         return EngineFound("onnxruntime", version, problem=str(error).splitlines()[0])
 
 
+def _find_onnxruntime_cuda() -> EngineFound:
+    """The CUDA build of ONNX Runtime, which owns the same files as the plain one."""
+    plain = _find_onnxruntime()
+    if CUDA_PROVIDER not in plain.devices:
+        return EngineFound("onnxruntime-cuda", None)
+    return EngineFound("onnxruntime-cuda", plain.version, _gpus(), None if _gpus() else NO_GPU)
+
+
+def _find_tensorrt() -> EngineFound:
+    names = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+    version = next((found for name in names if (found := package_version(name))), None)
+    if version is None:
+        return EngineFound("tensorrt", None)
+    if package_version("pycuda") is None:
+        return EngineFound("tensorrt", version, problem="pycuda is not installed; pip install 'adasr[tensorrt]'")
+    return EngineFound("tensorrt", version, _gpus(), None if _gpus() else NO_GPU)
+
+
+def _gpus() -> tuple[str, ...]:
+    """The first NVIDIA GPU, by name; empty without one."""
+    found = gpu_state()
+    return () if found is None else (f"0: {found.name}, {found.total_mib} MiB, driver {found.driver}",)
+
+
 def require_engine(machine: Machine, name: str) -> None:
     """Refuse to go on without the engine that was asked for.
 
@@ -131,6 +165,8 @@ def require_engine(machine: Machine, name: str) -> None:
     """
     found = next(engine for engine in machine.engines if engine.name == name)
     if found.version is None:
-        raise EngineError(f"engine {name}: not installed; pip install {name}, or choose another with --engine")
+        raise EngineError(
+            f"engine {name}: not installed; pip install {INSTALLS[name]}, or choose another with --engine"
+        )
     if found.problem is not None:
         raise EngineError(f"engine {name} {found.version}: does not start ({found.problem}); install it again")

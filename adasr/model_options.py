@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Declare --model and --engine."""
     parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
-    parser.add_argument("--engine", choices=get_args(EngineName), default="openvino", help="what runs the networks")
+    add_engine_option(parser)
+
+
+def add_engine_option(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Declare --engine; `more` are engines that one command alone knows."""
+    parser.add_argument(
+        "--engine",
+        choices=(*get_args(EngineName), *more, "auto"),
+        default="openvino",
+        help="what runs the networks (default: openvino); auto: the fastest here that passes its self-check",
+    )
 
 
 def add_coding_options(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +66,15 @@ def add_adapter_option(parser: argparse.ArgumentParser, person: str) -> None:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Declare --model, --engine, --device and --threads."""
     add_engine_options(parser)
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Declare --device and --threads."""
     parser.add_argument(
         "--device",
-        help="OpenVINO device (CPU, GPU, NPU) or ONNX Runtime provider (CUDAExecutionProvider); default: the CPU",
+        help="OpenVINO device (CPU, GPU, NPU), ONNX Runtime provider, or number of the NVIDIA GPU (onnxruntime-cuda, "
+        "tensorrt, torch-cuda); default: the CPU, or the first GPU",
     )
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")
 

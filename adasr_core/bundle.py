@@ -23,6 +23,9 @@ DEFAULT_MODEL = "edge"
 ModelPart = Literal["detector", "encoder", "motion", "generator", "tables"]
 MODEL_PARTS: tuple[ModelPart, ...] = get_args(ModelPart)
 GRAPHS = tuple(part for part in MODEL_PARTS if part != "tables")
+QuantisedPart = Literal["motion", "generator"]
+Precision = Literal["f32", "int8"]
+"""How the numbers of a graph are stored; an engine may compute in another precision."""
 
 Shape = tuple[int | str, ...]
 """Shape of a graph's input or output; a name stands for a size that is free at run time."""
@@ -95,6 +98,15 @@ class ModelManifest:
             _expect(name, sorted(shapes), f"{sorted(GRAPHS)}", set(shapes) == set(GRAPHS))
         expected = codec_id_of(self.files["detector"].sha256, self.files["tables"].sha256)
         _expect("codec_id", self.codec_id, f"{expected} (from the detector and the tables)", self.codec_id == expected)
+        stated = self.architecture.get("precision", {})
+        known = isinstance(stated, Mapping) and all(
+            part in get_args(QuantisedPart) and precision == "int8" for part, precision in stated.items()
+        )
+        _expect("architecture.precision", stated, 'motion or generator: "int8", or nothing', known)
+
+    def precision(self, part: ModelPart) -> Precision:
+        """How a part is stored: float32, unless ``architecture.precision`` says int8."""
+        return "int8" if part in self.architecture.get("precision", {}) else "f32"
 
     def to_json(self) -> str:
         """The manifest's text; `from_json` reads it back."""

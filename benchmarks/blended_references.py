@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bundle import ModelBundle
-from adasr_core.engines import FaceModel, ReferenceFeatures
-from adasr_core.engines.face_model import EngineDescription, Part
-from adasr_core.engines.runner import GraphRunner
+from adasr_core.engines import DeviceModel, FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 
 _REMEMBERED = 16
@@ -20,9 +18,9 @@ _REMEMBERED = 16
 class BlendingModel(FaceModel):
     """As `FaceModel`, but a rebuild is the mean of two: with the reference asked for and with the nearest other one."""
 
-    def __init__(self, bundle: ModelBundle, runners: dict[Part, GraphRunner], description: EngineDescription) -> None:
+    def __init__(self, bundle: ModelBundle, model: DeviceModel) -> None:
         """As `FaceModel`; use `load`."""
-        super().__init__(bundle, runners, description)
+        super().__init__(bundle, model)
         self._seen: deque[tuple[ReferenceFeatures, MotionParameters]] = deque(maxlen=_REMEMBERED)
 
     def forget(self) -> None:

@@ -1,7 +1,7 @@
 """How long each part of a model takes here: detector and frame (every frame), encoder (every key frame)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -9,15 +9,22 @@ from numpy.typing import NDArray
 
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineDescription, EngineName, FaceModel
+from benchmarks.batch_speed import BatchSpeed, measure_batch
 from benchmarks.environment import Processor, describe_processor, load_average, package_version, source_commit
+from benchmarks.gpu_state import GpuState, gpu_state
 from benchmarks.graph_cost import graph_cost
 from benchmarks.percentiles import Percentiles, measure
 
 Picture = NDArray[np.uint8]
-DISTRIBUTIONS: dict[EngineName, tuple[str, ...]] = {
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "onnxruntime-cuda": ("onnxruntime-gpu", "onnxruntime"),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+    "torch-cpu": ("torch",),
+    "torch-cuda": ("torch",),
 }
+"""Distributions that hold an engine, by the name it describes itself with; the first that is installed counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +44,11 @@ class SpeedReport:
         processor: the machine's processor.
         load_average: how busy the machine was before the measurement; above the number of cores the times are too long.
         commit: commit of the checkout, None for an installed package.
+        batches: frames of several streams at once, by batch size; empty when not measured.
+        gpu: the first GPU before the model was loaded; None without one.
+        ceiling_tflops: what one large matrix product reaches on the engine's device and in its precision, in 1e12
+            operations a second; None when not measured.
+        published_ms: a frame of the published generator (2,406 GMAC) on the same device; None when not measured.
     """
 
     model: str
@@ -51,6 +63,10 @@ class SpeedReport:
     processor: Processor
     load_average: float | None
     commit: str | None
+    batches: tuple[BatchSpeed, ...] = ()
+    gpu: GpuState | None = None
+    ceiling_tflops: float | None = None
+    published_ms: Percentiles | None = None
 
     @property
     def gmac_per_frame(self) -> float:
@@ -61,6 +77,11 @@ class SpeedReport:
     def fps(self) -> float:
         """Frames per second of one side of a call that detects and rebuilds in turn, at the median."""
         return 1e3 / (self.detector_ms.p50 + self.frame_ms.p50)
+
+    @property
+    def published_ratio(self) -> float | None:
+        """How many times longer the published generator takes for a frame, at the medians; None when not measured."""
+        return None if self.published_ms is None else round(self.published_ms.p50 / self.frame_ms.p50, 2)
 
     def to_json(self) -> dict[str, object]:
         """The report in JSON types."""
@@ -84,6 +105,11 @@ class SpeedReport:
             "isa_flags": list(self.processor.isa_flags),
             "load_average": self.load_average,
             "commit": self.commit,
+            "batches": [batch.to_json(self.gmac_per_frame) for batch in self.batches],
+            "gpu": None if self.gpu is None else asdict(self.gpu),
+            "ceiling_tflops": None if self.ceiling_tflops is None else round(self.ceiling_tflops, 3),
+            "published_ms": None if self.published_ms is None else self.published_ms.to_json(),
+            "published_ratio": self.published_ratio,
         }
 
 
@@ -94,6 +120,8 @@ def measure_speed(
     engine: EngineName = "openvino",
     device: str | None = None,
     threads: int | None = None,
+    load: Callable[[], FaceModel] | None = None,
+    batches: Sequence[int] = (),
     runs: int = 100,
     warm_up: int = 10,
 ) -> SpeedReport:
@@ -106,6 +134,8 @@ def measure_speed(
         engine: what runs the graphs.
         device: OpenVINO device or ONNX Runtime provider; None is the CPU.
         threads: None for all cores.
+        load: loads the model in place of the three above: an engine that `FaceModel.load` does not know.
+        batches: also measure frames of so many streams at once, for each of these numbers.
         runs: measured runs of the detector and of the frame; the encoder gets a fifth of them.
         warm_up: runs of each before them.
 
@@ -117,8 +147,9 @@ def measure_speed(
         raise ValueError(f"pictures: got {len(pictures)}, expected at least 2; give a key frame and frames to rebuild")
     if runs < 1 or warm_up < 0:
         raise ValueError(f"runs, warm_up: got {runs}, {warm_up}, expected at least 1 and 0")
-    load = load_average()
-    model = FaceModel.load(bundle, engine=engine, device=device, threads=threads)
+    busy = load_average()
+    gpu = gpu_state()
+    model = load() if load else FaceModel.load(bundle, engine=engine, device=device, threads=threads)
     size = (model.detector_px, model.detector_px)
     small = [np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures]
     parameters = [model.detect(image).parameters for image in small]
@@ -133,7 +164,20 @@ def measure_speed(
         runs=max(1, runs // 5),
         warm_up=max(1, warm_up // 5),
     )
-    versions = (package_version(distribution) for distribution in DISTRIBUTIONS[engine])
+    batch_speeds = tuple(
+        measure_batch(
+            model,
+            pictures,
+            parameters,
+            batch=batch,
+            runs=runs,
+            warm_up=warm_up,
+            gpu_before_mib=None if gpu is None else gpu.used_mib,
+        )
+        for batch in batches
+    )
+    description = model.describe()
+    versions = (package_version(distribution) for distribution in DISTRIBUTIONS[description.engine])
     return SpeedReport(
         model=bundle.manifest.name,
         codec_id=bundle.codec_id,
@@ -147,9 +191,11 @@ def measure_speed(
         encoder_ms=encoder_ms,
         frame_ms=frame_ms,
         runs=runs,
-        engine=model.describe(),
+        engine=description,
         engine_version=next((found for found in versions if found), "unknown"),
         processor=describe_processor(),
-        load_average=load,
+        load_average=busy,
         commit=source_commit(),
+        batches=batch_speeds,
+        gpu=gpu,
     )

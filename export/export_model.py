@@ -15,9 +15,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import av
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,25 +22,13 @@ from adasr_core.bitstream.tables import MotionTables
 from adasr_core.bundle import open_bundle, write_manifest
 from adasr_core.networks import FaceCodecNetworks
 from adasr_core.networks.cost import model_cost
+from export.clip_frames import frame_pairs
 from export.onnx_graphs import OPSET, export_graphs, graphs
-from export.parity import Image, ParityRow, check_parity
+from export.parity import ParityRow, check_parity
 
 WEIGHTS = "weights.safetensors"
 # Trained on clips of people that are research data: not the code's licence.
 LICENCE = "LicenseRef-research-and-demonstration"
-
-
-def frame_pairs(clips: list[Path], size_px: int, per_clip: int = 2) -> list[tuple[Image, Image]]:
-    """First frame of each clip with `per_clip` later ones, as squares of `size_px`."""
-    pairs = []
-    for clip in clips:
-        with av.open(str(clip)) as container:
-            frames = [f.to_ndarray(format="rgb24") for f, _ in zip(container.decode(video=0), range(100), strict=False)]
-        squares = [
-            np.asarray(cv2.resize(f, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8) for f in frames
-        ]
-        pairs += [(squares[0], squares[(len(squares) - 1) * (n + 1) // per_clip]) for n in range(per_clip)]
-    return pairs
 
 
 def check_same_detector(networks: FaceCodecNetworks, model: Path) -> None:

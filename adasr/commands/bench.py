@@ -16,10 +16,12 @@ def add_parser(subparsers: Subparsers) -> None:
     from adasr.model_options import (
         add_adapter_option,
         add_coding_options,
+        add_device_options,
+        add_engine_option,
         add_engine_options,
-        add_model_options,
         at_least_one,
     )
+    from adasr.speed_bench import TORCH_ENGINES
 
     parser = subparsers.add_parser("bench", help="measure speed", description="Measure the codec on this machine.")
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
@@ -29,7 +31,25 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Time the parts of a model on frames of the sample clip: the detector and the frame (motion field "
         "and generator) run for every frame, the encoder once for every key frame.",
     )
-    add_model_options(speed)
+    speed.add_argument(
+        "--model",
+        default="edge",
+        help="name of a model, the path of its folder (default: edge), or preset:NAME for an untrained preset (base)",
+    )
+    add_engine_option(speed, *TORCH_ENGINES)
+    add_device_options(speed)
+    speed.add_argument(
+        "--batch",
+        type=_counts,
+        default=(),
+        metavar="LIST",
+        help="also frames of so many streams in one launch: 1,8,32",
+    )
+    speed.add_argument(
+        "--published",
+        action="store_true",
+        help="also a frame of the published generator's cost model (2,406 GMAC) in torch on the same device",
+    )
     speed.add_argument(
         "--runs", type=at_least_one, default=100, metavar="N", help="measured runs of each part (default: 100)"
     )
@@ -123,7 +143,11 @@ def _add_compare(kinds: Subparsers) -> None:
     )
     compare.add_argument("--frames", type=at_least_one, metavar="N", help="only the first N frames of each clip")
     compare.add_argument(
-        "--frames-per-message", type=at_least_one, default=3, metavar="N", help="ours: frames in a datagram, 1 to 4 (3)"
+        "--anchors",
+        type=_counts,
+        default="4,6,8",
+        metavar="LIST",
+        help="ours: frames from one anchor to the next that are tried, 1 to 8 each (4,6,8)",
     )
     compare.add_argument("--threads", type=at_least_one, metavar="N", help="ours: processor threads (default: all)")
     compare.add_argument(
@@ -146,6 +170,10 @@ def _rates(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     runs = {"speed": run_speed, "quality": run_quality, "bitrate": run_bitrate, "compare": run_compare}
@@ -165,7 +193,7 @@ def run_compare(args: argparse.Namespace) -> int:
         codecs=args.codecs,
         first_picture_counts=args.first_picture == "counted",
         frames=args.frames,
-        ours=OursConfig(engine=args.engine, threads=args.threads, frames_per_message=args.frames_per_message),
+        ours=OursConfig(engine=args.engine, threads=args.threads, anchor_frames=args.anchors),
     )
     known = [CompareReport.read(path) for path in args.reuse]
     with progress_bars() as progress:
@@ -203,19 +231,19 @@ def run_quality(args: argparse.Namespace) -> int:
 def run_speed(args: argparse.Namespace) -> int:
     """Time the parts of a model."""
     from adasr.json_report import write_json_report
-    from adasr.sample_pictures import sample_pictures
+    from adasr.preset_folder import open_model
+    from adasr.speed_bench import SpeedOptions, bench_speed
     from adasr.speed_table import print_speed
-    from adasr_core.bundle import open_bundle
-    from benchmarks.speed import measure_speed
 
-    report = measure_speed(
-        open_bundle(args.model),
-        sample_pictures(16),
+    options = SpeedOptions(
         engine=args.engine,
         device=args.device,
         threads=args.threads,
         runs=args.runs,
+        batches=args.batch,
+        published=args.published,
     )
+    report = bench_speed(open_model(args.model), options)
     if args.json:
         write_json_report(report.to_json(), args.json)
     if args.json != "-":

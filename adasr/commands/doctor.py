@@ -10,6 +10,7 @@ import dataclasses
 from adasr.commands import Subparsers
 from adasr.diagnosis import CALL_FPS, LEAST_CALL_FPS, Machine, Verdict, inspect_machine, judge, require_engine
 from adasr_core.bundle import ModelBundle
+from adasr_core.engines import EngineError
 from benchmarks.speed import SpeedReport
 
 EXIT_TOO_SLOW = 1
@@ -31,6 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect, measure, print."""
+    from adasr.engine_choice import try_engines
     from adasr.json_report import write_json_report
     from adasr.sample_pictures import sample_pictures
     from adasr.speed_table import print_speed
@@ -45,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.model)
     if speaks:
         print("\n".join(_model_lines(bundle)), flush=True)
+    trial = try_engines(bundle, (args.engine,), args.threads, args.device)[0]
+    if not trial.usable:
+        raise EngineError(f"engine {trial.describe()}")
     speed = measure_speed(
         bundle,
         sample_pictures(16),
@@ -55,8 +60,9 @@ def run(args: argparse.Namespace) -> int:
     )
     verdict = judge(speed)
     if args.json:
-        write_json_report(_to_json(machine, bundle, speed, verdict), args.json)
+        write_json_report(_to_json(machine, bundle, speed, verdict) | {"self_check": trial.to_json()}, args.json)
     if speaks:
+        print(f"self-check {trial.describe()}", flush=True)
         print_speed(speed)
         print("\n".join(_verdict_lines(verdict)))
     return 0 if verdict.call else EXIT_TOO_SLOW

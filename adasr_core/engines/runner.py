@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-EngineName = Literal["openvino", "onnxruntime"]
+EngineName = Literal["openvino", "onnxruntime", "onnxruntime-cuda", "tensorrt"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 Array = npt.NDArray[np.float32]
@@ -32,3 +32,16 @@ class GraphRunner(Protocol):
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
         """Run on `inputs` (name to float32 array); fresh output arrays by name."""
+
+
+def gpu_number(device: str | None) -> int:
+    """Number of the NVIDIA GPU that `device` names; None is the first.
+
+    Raises:
+        EngineError: it is no number.
+    """
+    if device is None:
+        return 0
+    if not device.isdecimal():
+        raise EngineError(f"device: got {device!r}, expected the number of an NVIDIA GPU, as nvidia-smi counts: 0")
+    return int(device)

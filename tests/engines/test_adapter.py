@@ -9,7 +9,7 @@ import torch
 from adasr_core.adapter import AdapterError
 from adasr_core.bundle import open_bundle
 from adasr_core.engines import EngineName, FaceModel
-from adasr_core.engines.face_model import adapted_graph
+from adasr_core.engines.adapted_graph import adapted_graph
 from adasr_core.engines.onnxruntime_runner import OnnxRuntimeRunner
 from adasr_core.engines.openvino_runner import OpenVinoRunner
 from adasr_core.networks import FaceCodecNetworks

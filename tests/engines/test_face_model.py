@@ -1,11 +1,14 @@
 """The shipped model on both engines."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage import data
 
-from adasr_core.bundle import open_bundle
-from adasr_core.engines import EngineError, FaceModel
+from adasr_core.bundle import ModelBundle, open_bundle
+from adasr_core.engines import EngineError, EngineName, FaceModel, RebuildRequest
+from adasr_core.engines.graph_model import HostFeatures
 from adasr_core.engines.openvino_runner import OpenVinoRunner
 from adasr_core.geometry import SquareCrop, extract_crop
 
@@ -58,9 +61,10 @@ def test_inputs_that_are_not_in_one_piece_are_read_right(models: dict[str, FaceM
     np.testing.assert_array_equal(a.parameters.keypoints, b.parameters.keypoints)
     runner = OpenVinoRunner(model.bundle.path("motion"))
     reference = a.parameters
-    context = model.encode(PORTRAIT).context
+    encoded = model.encode(PORTRAIT)
+    assert isinstance(encoded, HostFeatures)
     straight = {
-        "context": context,
+        "context": encoded.context,
         "keypoints_reference": reference.keypoints[None],
         "jacobians_reference": reference.jacobians[None],
         "keypoints_driving": reference.keypoints[None] + np.float32(0.05),
@@ -96,5 +100,33 @@ def test_engines_that_are_not_there_are_named() -> None:
 
 def test_parts_that_were_not_loaded_are_named() -> None:
     model = FaceModel.load(open_bundle("edge"), parts=("detector",))
+    with pytest.raises(ValueError, match="encoder: was not loaded"):
+        model.encode(PORTRAIT)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime-cuda", "tensorrt"])
+def test_gpu_engines_refuse_graphs_that_were_quantised_for_processors(engine: EngineName) -> None:
+    bundle = open_bundle("edge")
+    architecture = {**bundle.manifest.architecture, "precision": {"generator": "int8"}}
+    quantised = ModelBundle(bundle.folder, dataclasses.replace(bundle.manifest, architecture=architecture))
+    with pytest.raises(EngineError, match="its graphs are int8"):
+        FaceModel.load(quantised, engine=engine)
+
+
+def test_a_batch_of_a_processor_is_its_frames_one_by_one(models: dict[str, FaceModel]) -> None:
+    model = models["onnxruntime"]
+    own = model.detect(extract_crop(PORTRAIT, SquareCrop.whole(PORTRAIT), 256)).parameters
+    moved = type(own).create(own.keypoints + 0.02, own.jacobians)
+    key = model.encode(PORTRAIT)
+    frames = model.rebuild_batch([RebuildRequest(key, own, moved), RebuildRequest(key, own, own)])
+    np.testing.assert_array_equal(frames[0], model.rebuild(key, own, moved))
+    np.testing.assert_array_equal(frames[1], model.rebuild(key, own, own))
+    assert np.abs(frames[0].astype(int) - frames[1].astype(int)).max() > 3
+
+
+def test_a_closed_model_cannot_be_used() -> None:
+    model = FaceModel.load(open_bundle("edge"), engine="onnxruntime", threads=1)
+    model.close()
+    model.close()
     with pytest.raises(ValueError, match="encoder: was not loaded"):
         model.encode(PORTRAIT)

@@ -16,7 +16,8 @@ from adasr.sample import sample_clip_path
 from adasr_core.bundle import ModelBundle, open_bundle
 from adasr_core.engines import FaceModel
 from adasr_core.networks import PRESETS, FaceCodecNetworks
-from export.export_model import WEIGHTS, export_model, frame_pairs
+from export.clip_frames import frame_pairs
+from export.export_model import WEIGHTS, export_model
 from export.onnx_graphs import OPSET, check_operators, export_graphs
 from export.parity import Image, ParityError, check_parity
 from training.widen import widen
