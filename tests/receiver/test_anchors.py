@@ -63,9 +63,7 @@ def drawn(anchors: Anchors, number: int) -> Image:
 
 
 def test_an_anchors_own_frame_is_its_picture() -> None:
-    picture = drawn(held(0, 8), 8)
-    assert psnr_db(picture, talking(8)) > 32
-    assert 1.02 * _sharpness(talking(8)) < _sharpness(picture) < 1.3 * _sharpness(talking(8)), "a little sharper"
+    np.testing.assert_array_equal(drawn(held(0, 8), 8), talking(8))
 
 
 def test_a_frame_between_two_is_near_its_source() -> None:
