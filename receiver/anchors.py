@@ -66,7 +66,8 @@ class Anchors:
 
     def add(self, packet: AnchorPacket, picture: Image) -> None:
         """Hold an anchor; picture: decoded, uint8 [frame_px, frame_px, 3]."""
-        known = next((parameters for time_ms, parameters in self._frames if time_ms == packet.time_ms), None)
+        same = (parameters for time_ms, parameters in reversed(self._frames) if time_ms == packet.time_ms)
+        known = next(same, None)
         self._hold(HeldAnchor(packet.time_ms, picture, False, known, _SHARPNESS_KEPT * _sharpness(picture)))
 
     def add_reference(

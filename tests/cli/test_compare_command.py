@@ -53,6 +53,9 @@ def test_the_table_of_a_clip(landmarked: Path, tmp_path: Path, capsys: pytest.Ca
             assert 0.4 < entry["quality"]["ssim"] <= 1
     for entry in by_codec["svt-av1"]:
         assert 0.9 * entry["target_kbps"] < entry["wire_kbps"] <= entry["target_kbps"]
+    for entry in by_codec["adasr"]:
+        assert entry["wire_kbps"] <= entry["target_kbps"]
+        assert "anchor every" in entry["settings"]
     known = CompareReport.read(destination)
     assert [entry.to_json() for entry in known.rows] == rows
 
