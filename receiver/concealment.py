@@ -21,8 +21,8 @@ from adasr_core.geometry import MotionParameters
 
 Vector = npt.NDArray[np.float64]
 
-VELOCITY_HORIZONS = 2.0
-"""Frames that are farther apart than so many horizons say nothing about the present velocity."""
+VELOCITY_HORIZONS = 1.0
+"""Frames farther apart than so many horizons say nothing about the present velocity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

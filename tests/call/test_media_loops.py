@@ -185,7 +185,7 @@ def test_the_loop_is_closed_when_the_packets_are_gone(bundle: ModelBundle, sampl
     assert len(frames) == 15
     assert {frame.strip() for frame in frames} <= {"send close", "send send close", "send", "send send"}
     assert sum("close" in frame for frame in frames) >= 10, "it is left out only while a frame waits"
-    assert any(quality_db is not None for quality_db in sender.qualities)
+    assert not any(sender.qualities), "anchors say themselves how good they are"
 
 
 def test_frames_that_wait_come_before_the_closed_loop(bundle: ModelBundle, sample_clip: Path) -> None:

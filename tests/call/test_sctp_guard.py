@@ -123,14 +123,16 @@ async def test_messages_that_never_end_and_endless_gaps_are_bounded() -> None:
 
 async def test_oversized_and_malformed_messages_are_counted_on_every_channel() -> None:
     async with line_call() as (first, second):
-        for number, body in (
-            (0, b"not msgpack"),
-            (1, b"\x09?"),
-            (2, bytes(MAX_MESSAGE_BYTES + 1)),
-            (3, bytes(13)),
-            (3, bytes(100)),
+        begun, ended, whole = 6, 5, 7
+        for number, body, flags in (
+            (0, b"not msgpack", whole),
+            (1, b"\x09?", whole),
+            (2, bytes(MAX_MESSAGE_BYTES // 2), begun),  # the longest motion message takes two datagrams
+            (2, bytes(MAX_MESSAGE_BYTES // 2 + 1), ended),
+            (3, bytes(13), whole),
+            (3, bytes(100), whole),
         ):
-            await _inject(first, _data(first, number, BINARY, body))
+            await _inject(first, _data(first, number, BINARY, body, flags=flags))
         for _ in range(100):
             await asyncio.sleep(0.05)
             if second.transport.statistics().malformed >= 5:
