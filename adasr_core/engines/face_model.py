@@ -33,8 +33,8 @@ from adasr_core.geometry import MotionParameters
 __all__ = ["PARTS", "REDUCED_PARTS", "FaceModel", "Part"]
 
 GPU_ENGINES: frozenset[EngineName] = frozenset({"onnxruntime-cuda", "tensorrt"})
-# The detector's coordinates are what is sent: they need float32. The flow is nearly zero where little moves, and errs by
-# 0.03 px on the mean where a head swings by 25.
+# The detector's coordinates are what is sent: they need float32. The flow is nearly zero where little moves, and errs
+# by 0.03 px on the mean where a head swings by 25.
 REDUCED_PARTS: frozenset[Part] = frozenset({"encoder", "motion", "generator"})
 
 
