@@ -33,17 +33,21 @@ Image = npt.NDArray[np.uint8]
 
 _CHAINS = 256
 _JUDGED_UNITS = 3
-_CRF_STEP = 5
-_KEY_UNITS = 3.0
-"""A key unit costs about as much as so many others half a second apart."""
-_PAID_WITHIN_S = 2.5
+_JUDGED_EVEN_UNITS = 16
+_STEADY_CHAIN = (5.0, 3.0, 2.5)
+"""A new chain when the quality is off by so many steps of crf, and its key unit, which costs as much as so many others,
+is paid for within so many seconds."""
+_EVEN_CHAIN = (4.5, 20.0, 8.0)
+"""The same for a pyramid, whose units differ much and whose key unit is finer than what follows."""
 _LARGEST_STEP = 10
 _HALVING_CRF = 8.0
 """Measured on talking heads: so much more crf halves a unit."""
 _HEAD_BYTES = 45
 """Of a reference packet beside its picture: head, check and parameters against another reference."""
 _LEARNING = 0.3
+_EVEN_LEARNING = 0.1
 _ANCHOR_HEAD_BYTES = 5
+_FIRST_SHARE = 0.8
 _EXPECTED_FRAME_S = 0.04
 _ANCHOR_CRF = (62.0, 190.0, 4.5)
 """Measured on talking heads, 4 to 8 frames apart: at this crf so many bytes; so much more crf halves them."""
@@ -189,7 +193,8 @@ class ReferencePictures:
         self._encoder = encoder
         if not key:
             known = len(data) if self._unit_bytes is None else self._unit_bytes
-            self._unit_bytes = known + _LEARNING * (len(data) - known)
+            learning = _LEARNING if self._steady else _EVEN_LEARNING
+            self._unit_bytes = known + learning * (len(data) - known)
         return CodedPicture(PICTURE_AV1_CHAIN, data, key, self._frame_px, shown)
 
     def _begin_chain(self) -> Av1ChainEncoder:
@@ -203,10 +208,13 @@ class ReferencePictures:
         """Whether another quality is wanted, and its key unit paid for soon."""
         if self._plan.anchor_crf is not None:
             return wanted != self._crf
-        if encoder.units < _JUDGED_UNITS or abs(wanted - self._crf) < _CRF_STEP or self._unit_bytes is None:
+        even = self._plan.anchor_frames > 0
+        step, key_units, paid_within_s = _EVEN_CHAIN if even else _STEADY_CHAIN
+        judged_units = _JUDGED_EVEN_UNITS if even else _JUDGED_UNITS
+        if encoder.units < judged_units or abs(wanted - self._crf) < step or self._unit_bytes is None:
             return False
-        key_bytes = _KEY_UNITS * self._unit_bytes * _ratio(wanted - self._crf)
-        return key_bytes * 8 <= _PAID_WITHIN_S * reference_bps
+        key_bytes = key_units * self._unit_bytes * _ratio(wanted - self._crf)
+        return key_bytes * 8 <= paid_within_s * reference_bps
 
     def _wanted_crf(self, reference_bps: float) -> float:
         """What the rate suggests; later, the quality whose units it pays for as often as it should."""
@@ -229,6 +237,8 @@ class ReferencePictures:
         crf, known_bytes, halving = _ANCHOR_CRF
         if self._unit_bytes is not None:
             crf, known_bytes = self._crf, self._unit_bytes
+        else:
+            target_bytes *= _FIRST_SHARE  # the first picture is paid back at first
         wanted = round(crf + halving * math.log2(known_bytes / target_bytes))
         return min(max(wanted, _ANCHOR_CRF_RANGE[0]), _ANCHOR_CRF_RANGE[1])
 

@@ -24,6 +24,7 @@ def test_the_film_shows_what_the_adapter_makes_of_the_call(bundle: ModelBundle, 
     frames = [frame.image for frame in open_video(film).frames()]
     source = [frame.image for frame in open_video(sample_clip_path()).frames()]
     assert frames
-    nearest = max(psnr_db(picture, frames[len(frames) // 2]) for picture in source[::4])
-    assert nearest < 21, "the plain decoder rebuilds the sample at 26 dB and more; this one must not"
+    nearest = [max(psnr_db(picture, frame) for picture in source[::4]) for frame in frames[len(frames) // 2 :][:6]]
+    # Anchors, and what lies between two that are there, are no work of the generator's.
+    assert min(nearest) < 21, "the plain decoder rebuilds the sample at 26 dB and more; this one must not"
     assert np.std(frames[-1]) > 1
