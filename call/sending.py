@@ -47,7 +47,8 @@ _CLOSED_LOOP_OVERDUE_S = 1.0
 _PARTIAL_MESSAGE_S = 0.15
 _KEY_RATE_INTERVAL_S = 0.25
 _KEY_RATE_CHANGE = 0.1
-_PICTURES_UNDER_WAY = 6
+PICTURES_UNDER_WAY = 5
+"""Anchors wait while more pictures than that are not known to have arrived; the transport tells twice a second."""
 
 
 def call_sender_config(crop: CropMode) -> SenderConfig:
@@ -230,7 +231,7 @@ class SendingLoop:
                 case TransportStatistics():
                     self._controller.on_wire(news.now.count.sent_bytes, news.now.time_s)
                     settled = news.references_sent + news.references_failed
-                    self._sender.hold_anchors(self._tally.pictures_sent - settled > _PICTURES_UNDER_WAY)
+                    self._sender.hold_anchors(self._tally.pictures_sent - settled > PICTURES_UNDER_WAY)
                     if news.rtt_ms is not None:
                         self._controller.on_round_trip(news.rtt_ms / 1000, when)
 

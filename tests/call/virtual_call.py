@@ -25,7 +25,7 @@ from call.feedback_pace import FeedbackPace
 from call.key_receiver import KeyReceiver
 from call.key_sender import KeySender, KeySenderConfig
 from call.key_transfer import KeyChunk, unpack_key_message
-from call.sending import call_sender_config
+from call.sending import PICTURES_UNDER_WAY, call_sender_config
 from call.shown_frames import Outage, longest_freeze_ms, own_share, recovery_ms
 from receiver import Receiver, ReceiverStatistics
 from sender import CropMode, RatePlan, Sender
@@ -162,6 +162,7 @@ class _VirtualCall:
         self.coded_s = -1.0
         self.motion_s = -1.0
         self.first_reference: tuple[float, int] | None = None
+        self.pictures_under_way = 0
         self.next_wire = 0.0
         self.asked_s = -10.0
 
@@ -209,6 +210,8 @@ class _VirtualCall:
         plan = self.controller.plan(now)
         self.sender.set_plan(plan)
         self.result.plans.append(plan)
+        self.pictures_under_way -= len(self.key_sender.take_results())
+        self.sender.hold_anchors(self.pictures_under_way > PICTURES_UNDER_WAY)
         if capture - self.coded_s < plan.frame_interval_s:
             return []
         self.coded_s = capture
@@ -218,6 +221,7 @@ class _VirtualCall:
         if output.reference is not None:
             data = output.reference.pack()
             self.key_sender.offer(data)
+            self.pictures_under_way += 1
             self.result.references += 1
             if self.first_reference is None:
                 self.first_reference = (now, len(data))
@@ -225,6 +229,7 @@ class _VirtualCall:
                     line.media_began(now)
         if output.anchor is not None:
             self.key_sender.offer(output.anchor.pack())
+            self.pictures_under_way += 1
             self.result.anchors += 1
         messages = []
         for message in output.messages:
