@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio of pictures: one definition for the file encoder, the call's demo and the benchmarks."""
+"""Peak signal-to-noise ratio and sharpness of pictures: one definition for codec, call and benchmarks."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def psnr_db(
     if squares == 0.0 or values == 0:
         return exact_db
     return min(exact_db, 10.0 * math.log10(255.0**2 * values / squares))
+
+
+def sharpness_of(picture: npt.NDArray[np.uint8]) -> float:
+    """Mean absolute Laplacian of the grey picture, uint8 [H, W, 3] RGB."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.landmarks import hull_mask
-from benchmarks.rebuild_quality import psnr_db, sharpness_of
+from adasr_core.picture_quality import sharpness_of
+from benchmarks.rebuild_quality import psnr_db
 from benchmarks.structural_similarity import ssim
 
 Image = npt.NDArray[np.uint8]

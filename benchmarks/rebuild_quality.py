@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from adasr_core import picture_quality
 from adasr_core.landmarks import hull_mask
+from adasr_core.picture_quality import sharpness_of
 
 Image = npt.NDArray[np.uint8]
 
@@ -51,12 +51,6 @@ class Quality:
 
 # Equal pictures score 100 in the tables.
 psnr_db = partial(picture_quality.psnr_db, exact_db=100.0)
-
-
-def sharpness_of(picture: Image) -> float:
-    """Mean absolute Laplacian of the grey picture."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
 
 
 def measure_quality(frames: Iterable[tuple[Image, Image]], landmarks: npt.NDArray[np.float32]) -> Quality:

@@ -21,6 +21,8 @@ import numpy.typing as npt
 from adasr_core.bitstream import AnchorPacket, CodedFrame, unwrap_u16
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
+from adasr_core.picture_quality import sharpness_of
+from receiver.concealment import Sample, interpolate_at
 
 Image = npt.NDArray[np.uint8]
 
@@ -68,13 +70,13 @@ class Anchors:
         """Hold an anchor; picture: decoded, uint8 [frame_px, frame_px, 3]."""
         same = (parameters for time_ms, parameters in reversed(self._frames) if time_ms == packet.time_ms)
         known = next(same, None)
-        self._hold(HeldAnchor(packet.time_ms, picture, False, known, _SHARPNESS_KEPT * _sharpness(picture)))
+        self._hold(HeldAnchor(packet.time_ms, picture, False, known, _SHARPNESS_KEPT * sharpness_of(picture)))
 
     def add_reference(
         self, time_ms: int, picture: Image, parameters: MotionParameters, features: ReferenceFeatures
     ) -> None:
         """A reference may be the neighbour of an anchor."""
-        self._hold(HeldAnchor(time_ms, picture, True, parameters, _SHARPNESS_KEPT * _sharpness(picture), features))
+        self._hold(HeldAnchor(time_ms, picture, True, parameters, _SHARPNESS_KEPT * sharpness_of(picture), features))
 
     def note_frames(self, frames: Iterable[CodedFrame]) -> None:
         """Motion of frames that came: an anchor takes its parameters from its own frame."""
@@ -169,22 +171,17 @@ class Anchors:
         if not earlier or not later:
             return None
         (left_ms, left), (right_ms, right) = earlier[0], later[0]
-        position = -left_ms / (right_ms - left_ms)
-        return MotionParameters.from_vector(left.vector() + position * (right.vector() - left.vector())).clamped()
-
-
-def _sharpness(picture: Image) -> float:
-    """Mean absolute Laplacian of the luminance."""
-    return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_16S)).mean())
+        around = [Sample(left_ms, left.vector(), None), Sample(right_ms, right.vector(), None)]
+        return MotionParameters.from_vector(interpolate_at(around, 0)).clamped()
 
 
 def _sharpened(picture: Image, sharpness: float) -> Image:
     """As sharp as that, or nearly: a mix of two warped pictures is softer than they were."""
-    present = _sharpness(picture)
+    present = sharpness_of(picture)
     if present >= sharpness or present <= 0:
         return picture
     soft = cv2.GaussianBlur(picture, (0, 0), _SHARPEN_SIGMA_PX)
     probe = cv2.addWeighted(picture, 1 + _PROBED, soft, -_PROBED, 0.0)
-    gained = _sharpness(np.asarray(probe, np.uint8)) - present
+    gained = sharpness_of(np.asarray(probe, np.uint8)) - present
     amount = min(_PROBED * (sharpness - present) / max(gained, 1e-3), _MOST_SHARPENED)
     return np.asarray(cv2.addWeighted(picture, 1 + amount, soft, -amount, 0.0), np.uint8)

@@ -34,14 +34,18 @@ class AnchorPace:
                 self._bucket.set_rate(plan.reference_bps, _burst_bytes(plan), now)
         self._plan = plan
 
+    @property
+    def on(self) -> bool:
+        """Whether the plan has anchors."""
+        return self._plan.anchor_frames > 0
+
     def count_frame(self) -> None:
         """A frame was coded."""
         self._frames += 1
 
     def due(self, now: float) -> bool:
         """Whether the picture of the frame just coded, the newest of its message, should go out."""
-        every = self._plan.anchor_frames
-        return every > 0 and self._frames >= every and self._bucket.level_bytes(now) > 0
+        return self.on and self._frames >= self._plan.anchor_frames and self._bucket.level_bytes(now) > 0
 
     def sent_anchor(self, count_bytes: int, now: float) -> None:
         """An anchor went out with this frame."""

@@ -131,7 +131,6 @@ class Sender:
         self._maker = ReferenceMaker(codec, self._references, model.frame_px, pictures)
         self._maker.set_plan(plan)
         self._pace = AnchorPace(plan)
-        self._plan = plan
         self._hold_anchors = False
         self._stream = MotionStream(codec, plan, assume_decoded=self._config.assume_acknowledged)
         self._loop = self._make_loop(model, codec)
@@ -180,7 +179,6 @@ class Sender:
         self._policy.set_rate(plan.reference_bps, self._time)
         self._pace.set_plan(plan, self._time)
         self._maker.set_plan(plan)
-        self._plan = plan
         self._stream.set_plan(plan)
         if self._loop is not None:
             self._loop.set_motion_quality(plan.motion_quality)
@@ -251,7 +249,7 @@ class Sender:
         self._last_face = (time, driving)
         self._last_scene = None
         self._references.note_look(look, time)
-        anchored = self._plan.anchor_frames > 0
+        anchored = self._pace.on
         reason = self._policy.decide(
             Situation(
                 time=time,

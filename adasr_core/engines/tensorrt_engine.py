@@ -158,6 +158,7 @@ def _listed(tensors: Mapping[str, Mapping[str, TensorSpec]]) -> str:
 
 
 if TYPE_CHECKING:
+    from abc import abstractmethod
 
     class EngineLog(tensorrt.ILogger):
         """What `make_log` makes."""
@@ -165,9 +166,9 @@ if TYPE_CHECKING:
         def clear(self) -> None:
             """Forget what was said."""
 
+        @abstractmethod
         def last(self, otherwise: str = "it gave no reason") -> str:
             """The last error or warning, in one line."""
-            raise NotImplementedError
 
 
 def make_log() -> EngineLog:

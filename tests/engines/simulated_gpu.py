@@ -46,9 +46,6 @@ SEVERITY = members("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 class ILogger:
     Severity = SEVERITY
 
-    def log(self, severity: Enum, msg: str) -> None:
-        raise NotImplementedError
-
 
 class IProgressMonitor:
     pass

@@ -12,8 +12,8 @@ import pytest
 from adasr_core.bitstream import AnchorPacket, CodedFrame
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
-from adasr_core.picture_quality import psnr_db
-from receiver.anchors import LONGEST_BETWEEN_MS, Anchors, _sharpness
+from adasr_core.picture_quality import psnr_db, sharpness_of
+from receiver.anchors import LONGEST_BETWEEN_MS, Anchors
 from tests.real_model import Image, edge_model, talking
 
 FRAME_MS = 40
@@ -75,7 +75,7 @@ def test_a_frame_between_two_is_near_its_source() -> None:
 
 
 def test_it_is_about_as_sharp_as_its_neighbours() -> None:
-    assert _sharpness(drawn(held(0, 8), 4)) > 0.9 * _sharpness(talking(0))
+    assert sharpness_of(drawn(held(0, 8), 4)) > 0.9 * sharpness_of(talking(0))
 
 
 def test_nothing_is_drawn_without_a_neighbour_on_each_side() -> None:
