@@ -12,6 +12,9 @@ field, with the same convolutions at the start, the same pairs in the same order
 The paper's adaptive encoder is both things at once, an encoder without batch norm that learns to restore what the
 source lost; its baseline has neither, which is `without_adaptive_encoder`. The other two take away one thing each.
 
+The generator stage's losses alone paint soft whatever they are unsure of. `AblationConfig.adversarial_steps` goes on
+against discriminators (section 2.4), again equally long and on the same samples for every variant.
+
 A variant stops at its number of steps or at the end of a sitting, and goes on from its state when it is run again.
 """
 
@@ -28,6 +31,7 @@ from rich.table import Table
 from adasr_core.networks import FaceCodecNetworks
 from training.ablation_networks import batch_norms, fresh_painter, with_batch_norm
 from training.ablation_scores import SCORED, RebuildScore, score_variant
+from training.adversarial_stage import AdversarialStage, AdversarialStageConfig
 from training.frame_cache import FrameCache
 from training.generator_stage import GeneratorStage, GeneratorStageConfig
 from training.rebuild_source import PatchConfig
@@ -76,6 +80,11 @@ class AblationConfig:
     """Names out of `VARIANTS`."""
     run: RunConfig = field(default_factory=RunConfig)
     """Length and pace of each variant; its steps must be set, its `out` is replaced."""
+    adversarial_steps: int = 0
+    """Steps against discriminators after those; 0 leaves them out."""
+    sharpness: float = 0.0
+    """Weight of local sharpness that differs (`SharpnessLoss`) in those. A fresh generator would learn to leave the
+    warped key frame as it is: nothing else is as sharp yet."""
     val_stride: int = 3
     """Every so many frames of the validation cache is scored."""
 
@@ -86,6 +95,10 @@ class AblationConfig:
                 raise ValueError(f"variant: got {name!r}, expected one of {', '.join(VARIANTS)}")
         if self.run.steps is None:
             raise ValueError("steps: got none, expected a number: variants compare at equal steps only")
+        if not self.sharpness >= 0:
+            raise ValueError(f"sharpness: got {self.sharpness}, expected a weight of 0 or more")
+        if self.adversarial_steps < 0:
+            raise ValueError(f"adversarial_steps: got {self.adversarial_steps}, expected 0 or more")
         if self.val_stride < 1:
             raise ValueError(f"val_stride: got {self.val_stride}, expected at least 1")
 
@@ -97,19 +110,42 @@ class AblationConfig:
         """State from which a variant goes on."""
         return self.out / f"{name}.state.safetensors"
 
+    @property
+    def total_steps(self) -> int:
+        """Steps that a finished variant has behind it."""
+        assert self.run.steps is not None
+        return self.run.steps + self.adversarial_steps
+
 
 class AblationStage(GeneratorStage):
     """The generator stage of one variant. Batch norms, where it has any, learn from the batch."""
 
     def __init__(
-        self, name: str, networks: FaceCodecNetworks, cache: FrameCache, val: FrameCache, patches: PatchConfig
+        self, name: str, networks: FaceCodecNetworks, cache: FrameCache, val: FrameCache, config: GeneratorStageConfig
     ) -> None:
         """Name of the variant, its networks, and data at the frame's own size."""
-        super().__init__(networks, cache, val, GeneratorStageConfig(patches=patches))
+        super().__init__(networks, cache, val, config)
         self.name = f"ablation_{name}"
 
     def train_mode(self) -> None:
         """Batch norms of encoder and generator train; the detector's stay as they are."""
+        super().train_mode()
+        for norm in batch_norms(self.networks):
+            norm.train()
+
+
+class AdversarialAblationStage(AdversarialStage):
+    """The adversarial stage of one variant."""
+
+    def __init__(
+        self, name: str, networks: FaceCodecNetworks, cache: FrameCache, val: FrameCache, config: GeneratorStageConfig
+    ) -> None:
+        """As `AblationStage`; on patches, which a CPU affords."""
+        super().__init__(networks, cache, val, AdversarialStageConfig(generator=config))
+        self.name = f"ablation_adversarial_{name}"
+
+    def train_mode(self) -> None:
+        """Batch norms of encoder and generator train on."""
         super().train_mode()
         for norm in batch_norms(self.networks):
             norm.train()
@@ -121,19 +157,32 @@ def train_variant(
     """Train one variant to its steps, or to the end of the sitting, from its state if there is one.
 
     Returns:
-        Networks with averaged weights, and the steps they have behind them.
+        Networks with averaged weights, and the steps they have behind them, those against discriminators included.
 
     Raises:
         ValueError: a state is there, but of another run.
     """
     variant = VARIANTS[name]
-    stage = AblationStage(name, variant.networks(start, config.run.seed), cache, val, variant.patches())
+    generator = GeneratorStageConfig(patches=variant.patches())
+    stage = AblationStage(name, variant.networks(start, config.run.seed), cache, val, generator)
+    networks, steps = _train(stage, name, config, config.run)
+    if not config.adversarial_steps or steps < (config.run.steps or 0):
+        return networks, steps
+    generator = replace(generator, sharpness=config.sharpness)
+    sharpened = AdversarialAblationStage(name, networks, cache, val, generator)
+    run = replace(config.run, steps=config.adversarial_steps)
+    networks, more = _train(sharpened, f"{name}.adversarial", config, run)
+    return networks, steps + more
+
+
+def _train(stage: GeneratorStage, name: str, config: AblationConfig, run: RunConfig) -> tuple[FaceCodecNetworks, int]:
+    """One stage of a variant: averaged weights, and the steps that it has done."""
     path = config.state(name)
     resume = TrainingState.load(path) if path.is_file() else None
     trainer = Trainer(
         stage,
-        PlainLauncher(config.run.device, config.run.precision),
-        replace(config.run, out=config.checkpoint(name)),
+        PlainLauncher(run.device, run.precision),
+        replace(run, out=config.checkpoint(name)),
         resume=resume,
     )
     return trainer.run(), trainer.step
@@ -175,6 +224,8 @@ def write_results(results: Sequence[VariantResult], config: AblationConfig) -> N
     run = config.run
     report = {
         "steps": run.steps,
+        "sharpness": config.sharpness,
+        "adversarial_steps": config.adversarial_steps,
         "batch": run.batch,
         "learning_rate": run.learning_rate,
         "seed": run.seed,
@@ -194,7 +245,7 @@ def write_results(results: Sequence[VariantResult], config: AblationConfig) -> N
     (config.out / "table.md").write_text(markdown_table(results), encoding="utf-8")
 
 
-_HEADINGS = ("PSNR dB", "face PSNR dB", "SSIM", "sharpness", "sharpness error")
+_HEADINGS = ("PSNR dB", "face PSNR dB", "SSIM", "SSIMULACRA2", "sharpness", "sharpness error")
 
 
 def _cells(score: RebuildScore) -> tuple[str, ...]:
@@ -202,6 +253,7 @@ def _cells(score: RebuildScore) -> tuple[str, ...]:
         f"{score.psnr_db:.2f}",
         f"{score.face_psnr_db:.2f}",
         f"{score.ssim:.4f}",
+        f"{score.ssimulacra2:.2f}",
         f"{score.sharpness:.3f}",
         f"{score.sharpness_error:.3f}",
     )
@@ -209,7 +261,7 @@ def _cells(score: RebuildScore) -> tuple[str, ...]:
 
 def markdown_table(results: Sequence[VariantResult]) -> str:
     """One row for each variant and kind of key frame, the means last."""
-    lines = [f"| key frame | variant | steps | {' | '.join(_HEADINGS)} |", "|---|---|--:|--:|--:|--:|--:|--:|"]
+    lines = [f"| key frame | variant | steps | {' | '.join(_HEADINGS)} |", "|---|---|--:|--:|--:|--:|--:|--:|--:|"]
     for kind in (*SCORED, "mean"):
         for result in results:
             cells = " | ".join(_cells(result.scores[kind]))

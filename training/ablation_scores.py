@@ -16,9 +16,9 @@ from torch.nn import functional
 from adasr_core.bitstream import decode_picture, encode_picture
 from adasr_core.landmarks import hull_mask
 from adasr_core.networks import FaceCodecNetworks
-from adasr_core.picture_quality import psnr_db
+from adasr_core.picture_quality import psnr_db, sharpness_of
 from training.frame_cache import FrameCache
-from training.metrics import ssim
+from training.metrics import ssim, ssimulacra2
 
 Image = npt.NDArray[np.uint8]
 
@@ -50,13 +50,15 @@ SCORED = (*KEY_FRAMES, *(name + STILL for name in KEY_FRAMES))
 class RebuildScore:
     """Mean over frames of one kind of key frame, or over several kinds.
 
-    psnr_db, face_psnr_db: against the sharp frame. ssim: the same. sharpness: mean absolute Laplacian over the sharp
+    psnr_db, face_psnr_db, ssim, ssimulacra2: against the sharp frame; the last one has terms of its own for edges that
+    are lost and edges that are made up (Sneyers 2023). sharpness: mean absolute Laplacian over the sharp
     frame's. sharpness_error: mean of |log sharpness|, 0 where it is as sharp, whichever way it errs.
     """
 
     psnr_db: float
     face_psnr_db: float
     ssim: float
+    ssimulacra2: float
     sharpness: float
     sharpness_error: float
 
@@ -126,16 +128,15 @@ def rebuild(networks: FaceCodecNetworks, sharp: Image, received: Image, driving:
 
 def score_frame(source: Image, made: Image, mask: npt.NDArray[np.bool_]) -> RebuildScore:
     """Score of one frame; `mask` is its face, bool [S, S]."""
-    ratio = max(_sharpness(made), 1e-6) / max(_sharpness(source), 1e-6)
+    ratio = max(sharpness_of(made), 1e-6) / max(sharpness_of(source), 1e-6)
     return RebuildScore(
-        psnr_db(source, made), psnr_db(source, made, mask), ssim(source, made), ratio, abs(math.log(ratio))
+        psnr_db=psnr_db(source, made),
+        face_psnr_db=psnr_db(source, made, mask),
+        ssim=ssim(source, made),
+        ssimulacra2=ssimulacra2(source, made),
+        sharpness=ratio,
+        sharpness_error=abs(math.log(ratio)),
     )
-
-
-def _sharpness(picture: Image) -> float:
-    """Mean absolute Laplacian of the grey picture."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
 
 
 def _planes(picture: Image, device: torch.device) -> Tensor:

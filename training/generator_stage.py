@@ -24,6 +24,7 @@ from training.losses import (
     PhotometricLoss,
     RebuildLoss,
     RegionWeights,
+    SharpnessLoss,
     StructureLoss,
     region_weight,
 )
@@ -48,6 +49,8 @@ class GeneratorStageConfig:
     """Weight of the rebuild's error in pixels and edges."""
     structure: float = 0.0
     """Weight of the structural dissimilarity."""
+    sharpness: float = 0.0
+    """Weight of local sharpness that differs."""
     perceptual: float = 0.0
     """Weight of the perceptual loss; above 0 it needs VGG-19's weights."""
     vgg_weights: Path | None = None
@@ -61,7 +64,7 @@ class GeneratorStageConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError when a weight is negative."""
-        for name in ("rebuild", "structure", "perceptual", "warp"):
+        for name in ("rebuild", "structure", "sharpness", "perceptual", "warp"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected a weight of 0 or more")
 
@@ -102,7 +105,8 @@ class GeneratorStage(FaceStage):
         self.config, self.val = config, val
         self.source = RebuildSource(cache, networks.config.frame_px, config.patches, stills)
         self.batch = self.source.draw
-        self.rebuild, self.structure, self.photometric = RebuildLoss(), StructureLoss(), PhotometricLoss()
+        self.rebuild, self.structure, self.sharpness = RebuildLoss(), StructureLoss(), SharpnessLoss()
+        self.photometric = PhotometricLoss()
         self.chain = DegradationChain()
         self.perceptual = PerceptualLoss.from_weights(config.vgg_weights) if config.perceptual else None
 
@@ -175,6 +179,8 @@ class GeneratorStage(FaceStage):
         terms = [LossTerm("rebuild", self.rebuild(found, truth, weight), config.rebuild)]
         if config.structure:
             terms.append(LossTerm("structure", self.structure(found, truth, weight), config.structure))
+        if config.sharpness:
+            terms.append(LossTerm("softness", self.sharpness(found, truth, weight), config.sharpness))
         if self.perceptual is not None:
             with self.autocast():
                 terms.append(LossTerm("perceptual", self.perceptual(found, truth), config.perceptual))

@@ -14,6 +14,7 @@ def generator_config(args: argparse.Namespace, *, patch_px: int) -> GeneratorSta
     return GeneratorStageConfig(
         patches=PatchConfig(patch_px=patch_px, chain=args.chain, still_share=args.stills),
         structure=args.structure,
+        sharpness=args.sharpness,
         perceptual=args.perceptual,
         vgg_weights=args.vgg,
         regions=RegionWeights(face=3.0, eyes=args.eyes, mouth=args.mouth),

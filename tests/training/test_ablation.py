@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as PillowImage
+from safetensors.torch import load_file
 from skimage import data
 from torch import nn
 
@@ -28,6 +30,7 @@ from training.ablation_networks import batch_norms, fresh_painter, painter_parts
 from training.ablation_picture import feature_sheet, fine_part, write_sheet
 from training.ablation_scores import KEY_FRAMES, SCORED, RebuildScore, rebuild, score_frame, score_variant
 from training.frame_cache import FrameCache
+from training.generator_stage import GeneratorStageConfig
 from training.run import RunConfig
 
 SMALL = replace(PRESETS["edge"], detector_px=64)
@@ -114,7 +117,8 @@ def test_batch_norm_evens_out_the_features(start: FaceCodecNetworks) -> None:
 
 def test_only_the_batch_norms_that_are_trained_are_in_training_mode(start: FaceCodecNetworks) -> None:
     cache, variant = made_cache(), VARIANTS["without_adaptive_encoder"]
-    stage = AblationStage("x", variant.networks(start, 0), cache, cache, variant.patches())
+    config = GeneratorStageConfig(patches=variant.patches())
+    stage = AblationStage("x", variant.networks(start, 0), cache, cache, config)
     stage.train_mode()
     assert all(norm.training for norm in batch_norms(stage.networks))
     assert not any(m.training for m in stage.networks.detector.modules())
@@ -137,6 +141,30 @@ def test_a_variant_stops_and_goes_on_as_if_it_had_not(start: FaceCodecNetworks, 
     assert norm.running_mean.abs().max() > 0
     with pytest.raises(ValueError, match="seed: got 9, expected 0"):
         train_variant(name, start, cache, val, made_config(tmp_path / "parts", seed=9))
+
+
+def test_a_variant_goes_on_against_discriminators(start: FaceCodecNetworks, tmp_path: Path) -> None:
+    cache, val, name = made_cache(), made_cache(1, 2), "without_adaptive_encoder"
+    config = replace(made_config(tmp_path, steps=1), adversarial_steps=1, sharpness=0.1)
+    assert config.total_steps == 2
+    networks, steps = train_variant(name, start, cache, val, config)
+    assert steps == 2
+    losses = json.loads((tmp_path / f"{name}.adversarial.jsonl").read_text().splitlines()[-1])
+    assert losses["softness"] > 0
+    assert {"hinge", "judging"} <= losses.keys()
+    before = load_file(config.checkpoint(name))
+    trained = {key: value for key, value in networks.state_dict().items() if key.startswith("generator.")}
+    assert not any(torch.equal(value, before[key]) for key, value in trained.items() if key.endswith("conv1.weight"))
+    again, steps = train_variant(name, start, cache, val, config)
+    assert steps == 2
+    assert all(torch.equal(value, networks.state_dict()[key]) for key, value in again.state_dict().items())
+
+
+@pytest.mark.parametrize("field", ["adversarial_steps", "sharpness"])
+def test_weights_and_steps_below_zero_are_refused(tmp_path: Path, field: str) -> None:
+    changes: dict[str, Any] = {field: -1}
+    with pytest.raises(ValueError, match=f"{field}: got -1"):
+        AblationConfig(out=tmp_path, run=made_config(tmp_path).run, **changes)
 
 
 def test_the_run_writes_and_prints_its_table(

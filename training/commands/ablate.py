@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="full, without_adaptive_encoder, without_cross_quality, with_batch_norm (default: the first three)",
     )
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="steps of each variant (3000)")
+    parser.add_argument(
+        "--sharpness", type=float, default=0.0, metavar="W", help="weight of local sharpness that differs, in those (0)"
+    )
+    parser.add_argument(
+        "--adversarial-steps", type=int, default=0, metavar="N", help="steps against discriminators after those (0)"
+    )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop each variant after M minutes of this sitting")
     parser.add_argument("--batch", type=int, default=4, metavar="B", help="patches a step (4)")
     parser.add_argument("--learning-rate", type=float, default=2e-3, metavar="R", help="peak learning rate (2e-3)")
@@ -71,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
             report_s=args.report_s,
         ),
+        sharpness=args.sharpness,
+        adversarial_steps=args.adversarial_steps,
         val_stride=args.val_stride,
     )
     shown = read_frames(args.clip, set(SHOWN_FRAMES)) if args.clip else None
@@ -82,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if shown is not None:
         rows = {VARIANTS[result.name].title: result.networks for result in results}
         write_sheet(feature_sheet(rows, *(shown[number] for number in SHOWN_FRAMES)), args.picture)
-    unfinished = [result.name for result in results if result.steps < args.steps]
+    unfinished = [result.name for result in results if result.steps < config.total_steps]
     if unfinished:
         print(f"not finished: {', '.join(unfinished)}; give the same command again to go on")
     return 0

@@ -46,6 +46,7 @@ def add_patch_arguments(parser: argparse.ArgumentParser) -> None:
         "--chain", type=float, default=0.1, help="share of key frames through the full degradation chain (default: 0.1)"
     )
     add("--stills", type=float, default=0.0, help="share of pairs made of a bent still; needs stills-512 (default: 0)")
+    add("--sharpness", type=float, default=0.0, help="weight of local sharpness that differs (default: 0)")
     add("--structure", type=float, default=0.0, help="weight of the structural dissimilarity (default: 0)")
     add("--perceptual", type=float, default=0.0, help="weight of the perceptual loss; needs VGG-19 (default: 0)")
     add("--vgg", type=Path, help="VGG-19's weights (default: torch's cache)")

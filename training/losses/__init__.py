@@ -14,7 +14,7 @@ from training.losses.keypoint import ConfidenceLoss, DepthLoss, JacobianLoss, Ke
 from training.losses.perceptual import PerceptualLoss
 from training.losses.pixel import CharbonnierLoss, PhotometricLoss, RebuildLoss
 from training.losses.region import RegionWeights, face_weight, region_weight
-from training.losses.structure import EdgeLoss, StructureLoss, ssim_map
+from training.losses.structure import EdgeLoss, SharpnessLoss, StructureLoss, ssim_map
 from training.losses.thin_plate_spline import ThinPlateSpline, TransformConfig
 from training.losses.vgg import Vgg19Features, find_vgg19_weights, load_vgg19
 
@@ -46,6 +46,7 @@ __all__ = [
     "RebuildLoss",
     "RegionWeights",
     "RotationLoss",
+    "SharpnessLoss",
     "StructureLoss",
     "ThinPlateSpline",
     "TransformConfig",

@@ -8,7 +8,15 @@ import torch
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from training.losses import CharbonnierLoss, EdgeLoss, PhotometricLoss, RebuildLoss, StructureLoss, ssim_map
+from training.losses import (
+    CharbonnierLoss,
+    EdgeLoss,
+    PhotometricLoss,
+    RebuildLoss,
+    SharpnessLoss,
+    StructureLoss,
+    ssim_map,
+)
 
 
 def test_constant_offset_costs_the_same_at_every_scale() -> None:
@@ -103,3 +111,43 @@ def test_lost_edge_costs_its_height() -> None:
     weight = torch.ones(1, 1, 8, 8)
     weight[..., 4] = 5
     assert EdgeLoss()(found, truth, weight).item() == pytest.approx(5 * 0.7 / 7)
+
+
+def stripes(height: float, start: int = 0) -> torch.Tensor:
+    """Columns that alternate between 0 and `height`: the Laplacian is 2 `height` everywhere. [1, 3, 50, 34]."""
+    columns = torch.zeros(34)
+    columns[start::2] = height
+    return columns.expand(1, 3, 50, 34)
+
+
+def test_sharpness_counts_the_strength_of_detail_and_not_its_place() -> None:
+    loss, truth = SharpnessLoss(), stripes(0.5)
+    floor = 2 / 255
+    expected = math.log((1.0 + floor) / (0.5 + floor))
+    assert loss(stripes(0.25), truth).item() == pytest.approx(expected, rel=1e-5)
+    assert loss(truth, stripes(0.25)).item() == pytest.approx(expected, rel=1e-5)
+    assert loss(stripes(0.5, start=1), truth).item() == pytest.approx(0, abs=1e-6)
+    assert loss(truth + 0.3, truth).item() == pytest.approx(0, abs=1e-5)
+    assert loss(stripes(0.0), stripes(0.0)).item() == 0
+
+
+def test_sharpness_is_weighted_where_the_windows_lie() -> None:
+    """Three windows down, two across: soft in the right column alone, which weighs five times as much."""
+    truth, found = stripes(0.5), stripes(0.5).clone()
+    found[..., 17:] *= 0.5
+    weight = torch.ones(1, 1, 50, 34)
+    weight[..., 17:] = 5.0
+    plain, weighted = SharpnessLoss()(found, truth).item(), SharpnessLoss()(found, truth, weight).item()
+    assert plain == pytest.approx(0.5 * math.log((1 + 2 / 255) / (0.5 + 2 / 255)), rel=0.05)
+    assert weighted == pytest.approx(5 * plain, rel=0.1)
+
+
+def test_blur_costs_sharpness_and_its_gradient_says_sharpen() -> None:
+    truth = torch.rand(1, 3, 50, 50, generator=torch.Generator().manual_seed(1))
+    mean = torch.full_like(truth, 0.5)
+    share = torch.tensor(0.5, requires_grad=True)
+    loss = SharpnessLoss()(mean + share * (truth - mean), truth)
+    loss.backward()
+    assert loss.item() > 0.5
+    assert share.grad is not None
+    assert share.grad.item() < 0
