@@ -4,7 +4,8 @@ With ``--bitstream-of models/edge`` instead of ``--tables`` it is another decode
 tables are that model's files, so the codec id is the same.
 
 Exports the four graphs, runs the parity gate on frames of the clips, and writes the manifest with every file's hash.
-The checkpoint itself goes beside them as ``weights.safetensors``, to train on from.
+The checkpoint itself goes beside them as ``weights.safetensors``, to train on from; with ``--half`` it takes half the
+room, and the graphs hold the same rounded weights.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from adasr_core.bundle import open_bundle, write_manifest
 from adasr_core.networks import FaceCodecNetworks
 from adasr_core.networks.cost import model_cost
 from export.clip_frames import frame_pairs
+from export.half_checkpoint import rounded_to_half, save_half
 from export.onnx_graphs import OPSET, export_graphs, graphs
 from export.parity import ParityRow, check_parity
 
@@ -53,16 +55,20 @@ def export_model(
     training: dict[str, object],
     quality: dict[str, object],
     bitstream_of: Path | None = None,
+    half: bool = False,
 ) -> list[ParityRow]:
     """Export `checkpoint` into `out`, whole or not at all; returns the parity table.
 
-    `bitstream_of`: a model folder whose detector and tables are taken over; `tables` is None then.
+    `bitstream_of`: a model folder whose detector and tables are taken over; `tables` is None then. `half`: all weights
+    but the detector's are rounded to half precision, and the checkpoint holds them so.
 
     Raises:
         ParityError: a graph does not compute what torch computes.
         ValueError: the checkpoint or the tables are not what they should be.
     """
-    networks, _ = FaceCodecNetworks.load(checkpoint)
+    networks, notes = FaceCodecNetworks.load(checkpoint)
+    if half:
+        networks = rounded_to_half(networks)
     config = networks.config
     if (tables is None) == (bitstream_of is None):
         raise ValueError("tables and bitstream_of: expected one of the two")
@@ -80,7 +86,10 @@ def export_model(
             shutil.copyfile(open_bundle(bitstream_of).path("detector"), folder / "detector.onnx")
         rows = check_parity(networks, folder, frame_pairs(clips, config.frame_px))
         shutil.copyfile(tables, folder / "tables.safetensors")
-        shutil.copyfile(checkpoint, folder / WEIGHTS)
+        if half:
+            save_half(networks, folder / WEIGHTS, notes)
+        else:
+            shutil.copyfile(checkpoint, folder / WEIGHTS)
         described = graphs(networks)
         shapes = {g: {n: list(t.shape) for n, t in graph.inputs.items()} for g, graph in described.items()}
         outputs = {
@@ -138,6 +147,7 @@ def main() -> None:
     bitstream.add_argument("--bitstream-of", type=Path, metavar="MODEL", help="model folder whose bitstream it decodes")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="square clips for the parity gate")
+    parser.add_argument("--half", action="store_true", help="round the weights to half precision; not the detector's")
     parser.add_argument("--name", default="edge")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--training", type=Path, help="JSON file for the manifest's training field")
@@ -153,6 +163,7 @@ def main() -> None:
         training=json.loads(options.training.read_text()) if options.training else {},
         quality=json.loads(options.quality.read_text()) if options.quality else {},
         bitstream_of=options.bitstream_of,
+        half=options.half,
     )
     for row in rows:
         print(f"{row.graph:10s} {row.output:12s} {row.engine:14s} {row.difference:10.3g} limit {row.limit:g}")

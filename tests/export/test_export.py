@@ -1,5 +1,6 @@
 """Export: operators, parity, and a whole model folder made from fresh weights."""
 
+import copy
 import dataclasses
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from adasr_core.engines import FaceModel
 from adasr_core.networks import PRESETS, FaceCodecNetworks
 from export.clip_frames import frame_pairs
 from export.export_model import WEIGHTS, export_model
+from export.half_checkpoint import rounded_to_half
 from export.onnx_graphs import OPSET, check_operators, export_graphs
 from export.parity import Image, ParityError, check_parity
 from training.widen import widen
@@ -133,7 +135,8 @@ def test_a_larger_decoder_keeps_the_bitstream(tmp_path: Path) -> None:
     small = FaceCodecNetworks.load(edge.folder / WEIGHTS)[0]
     config = dataclasses.replace(PRESETS["edge"], name="wider", feature_channels=56)
     checkpoint, out = tmp_path / "wider.safetensors", tmp_path / "wider"
-    widen(small, config).save(checkpoint)
+    wider = widen(small, config)
+    wider.save(checkpoint)
     export_model(
         checkpoint,
         None,
@@ -144,8 +147,12 @@ def test_a_larger_decoder_keeps_the_bitstream(tmp_path: Path) -> None:
         training={},
         quality={},
         bitstream_of=edge.folder,
+        half=True,
     )
     made = open_bundle(out)
+    shipped, rounded = FaceCodecNetworks.load(out / WEIGHTS)[0].state_dict(), rounded_to_half(wider).state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in rounded.items())
+    assert (out / WEIGHTS).stat().st_size < 0.8 * checkpoint.stat().st_size
     assert made.codec_id == edge.codec_id
     assert made.manifest.name == "wider"
     # Both rebuild the same packets, and these two alike: the larger one has learnt nothing yet.
@@ -158,6 +165,21 @@ def test_a_larger_decoder_keeps_the_bitstream(tmp_path: Path) -> None:
         )
         rebuilt.append(model.rebuild(model.encode(frames[0]), first.parameters, second.parameters).astype(int))
     assert np.abs(rebuilt[0] - rebuilt[1]).max() <= 2
+
+
+def test_rounding_to_half_spares_the_detector_and_refuses_what_does_not_fit(
+    fresh: tuple[FaceCodecNetworks, Path],
+) -> None:
+    before, after = fresh[0].state_dict(), rounded_to_half(fresh[0]).state_dict()
+    for name, value in before.items():
+        kept = name.startswith("detector.")
+        assert torch.equal(after[name], value if kept or not value.is_floating_point() else value.half().float())
+    large = copy.deepcopy(fresh[0])
+    with torch.no_grad():
+        assert large.generator.enter.bias is not None
+        large.generator.enter.bias[0] = 1e6
+    with pytest.raises(ValueError, match=r"generator\.enter\.bias: got a weight of 1e\+06"):
+        rounded_to_half(large)
 
 
 def test_another_detector_is_not_the_same_bitstream(tmp_path: Path) -> None:
