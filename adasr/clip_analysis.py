@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from adasr.colour import RgbImage
+from adasr.ordered_work import in_order
 from adasr.progress import ProgressReport
 from adasr.steady_detection import detect_steadily
 from adasr.video_file import VideoFile, VideoFileError
 from adasr_core.bitstream import TICKS_PER_SECOND
 from adasr_core.engines import FaceModel
 from adasr_core.geometry import FACE_KEYPOINTS, MotionParameters, SquareCrop, extract_crop
-from sender.tracker import CropMode, FaceTracker, TrackerConfig
+from sender.tracker import CropMode, FaceTracker, TrackedFace, TrackerConfig
 
 FRAMED_FACE_WIDTH = 1 / 3
 """A face at least this wide, as a share of a square clip's side, makes the clip one that is framed already."""
@@ -97,32 +98,54 @@ def analyse_clip(
         )
     if mode is None:
         mode = CropMode.FULL if _is_framed(video, model) else CropMode.FACE
-    tracker = FaceTracker(model, TrackerConfig(mode=mode, search_detections=None))
     frames: list[AnalysedFrame] = []
     waiting: list[int] = []
-    missing = 0
-    for source in video.frames():
-        skipped = mode is CropMode.FACE and missing > _SEARCHED_IN_A_ROW and missing % _SEARCH_STRIDE
-        face = None if skipped else tracker.locate(source.image, source.ticks / TICKS_PER_SECOND)
-        missing = missing + 1 if face is None else 0
-        if face is not None:
-            parameters = face.detection.parameters.clamped()
-            if steady:
-                parameters = detect_steadily(model, face.picture, parameters).clamped()
-            frames.extend(AnalysedFrame(ticks, face.crop, parameters, False) for ticks in waiting)
+
+    def analysed(located: _LocatedFrame) -> tuple[int, AnalysedFrame | None]:
+        face = located.face
+        if face is None:
+            return located.ticks, None
+        parameters = face.detection.parameters.clamped()
+        if steady:
+            parameters = detect_steadily(model, face.picture, parameters).clamped()
+        return located.ticks, AnalysedFrame(located.ticks, face.crop, parameters, True)
+
+    results = in_order(analysed, _located(video, model, mode), model.streams)
+    for number, (at, frame) in enumerate(results):
+        if frame is not None:
+            frames.extend(AnalysedFrame(ticks, frame.crop, frame.parameters, False) for ticks in waiting)
             waiting.clear()
-            frames.append(AnalysedFrame(source.ticks, face.crop, parameters, True))
+            frames.append(frame)
         elif frames:
-            frames.append(AnalysedFrame(source.ticks, frames[-1].crop, frames[-1].parameters, False))
+            frames.append(AnalysedFrame(at, frames[-1].crop, frames[-1].parameters, False))
         else:
-            waiting.append(source.ticks)
-        progress("finding the face", source.number + 1, video.frames_expected)
+            waiting.append(at)
+        progress("finding the face", number + 1, video.frames_expected)
     if not frames:
         raise ValueError(
             f"{video.path}: no face found in any of its {len(waiting)} frames: "
             "a face must be seen from the front, upright and at least about 60 pixels wide"
         )
     return AnalysedClip(video, mode, model.frame_px, tuple(frames))
+
+
+@dataclass(frozen=True, slots=True)
+class _LocatedFrame:
+    """A frame and the face in it, its keypoints detected once. ticks: presentation time, 1/90000 s."""
+
+    ticks: int
+    face: TrackedFace | None
+
+
+def _located(video: VideoFile, model: FaceModel, mode: CropMode) -> Iterator[_LocatedFrame]:
+    """Track the face from frame to frame."""
+    tracker = FaceTracker(model, TrackerConfig(mode=mode, search_detections=None))
+    missing = 0
+    for source in video.frames():
+        skipped = mode is CropMode.FACE and missing > _SEARCHED_IN_A_ROW and missing % _SEARCH_STRIDE
+        face = None if skipped else tracker.locate(source.image, source.ticks / TICKS_PER_SECOND)
+        missing = missing + 1 if face is None else 0
+        yield _LocatedFrame(source.ticks, face)
 
 
 def _is_framed(video: VideoFile, model: FaceModel) -> bool:

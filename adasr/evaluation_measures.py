@@ -23,6 +23,9 @@ from training.metrics import (
     ssimulacra2,
 )
 
+FramePair = tuple[RgbImage, RgbImage]
+"""A source frame and its rebuild, uint8 [S, S, 3] RGB."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strides:
@@ -56,9 +59,14 @@ class MetricNetworks:
 
     @classmethod
     def find(
-        cls, *, lpips_weights: Path | None = None, fid_weights: Path | None = None, aed_network: Path | None = None
+        cls,
+        *,
+        lpips_weights: Path | None = None,
+        fid_weights: Path | None = None,
+        aed_network: Path | None = None,
+        with_frechet: bool = True,
     ) -> MetricNetworks:
-        """Load what is there; a path that was given must work.
+        """Load what is there; a path that was given must work. `with_frechet`: whether FID's network is wanted at all.
 
         Raises:
             OSError: a given file does not exist.
@@ -71,7 +79,7 @@ class MetricNetworks:
         except WeightsMissingError as error:
             missing["lpips"] = str(error)
         try:
-            frechet = FrechetDistance(fid_weights)
+            frechet = FrechetDistance(fid_weights) if with_frechet else None
         except WeightsMissingError as error:
             missing["fid"] = str(error)
         try:
@@ -93,9 +101,13 @@ class ClipMeasures:
 
     Source and rebuilt frames each have a face mesh of their own that tracks from frame to frame, so that both are
     seen in the same way and none helps the other.
+
+    sampled: the pairs that FID is to count, where they were to be kept: it is taken over all clips together.
     """
 
-    def __init__(self, size_px: int, networks: MetricNetworks, strides: Strides) -> None:
+    def __init__(self, size_px: int, networks: MetricNetworks, strides: Strides, *, keep_sampled: bool = False) -> None:
+        self.sampled: list[FramePair] = []
+        self._keep_sampled = keep_sampled
         self._networks = networks
         self._strides = strides
         self._rows: dict[str, list[float]] = {"ssim": [], "ms_ssim": [], "ssimulacra2": [], "lpips": [], "aed": []}
@@ -111,7 +123,7 @@ class ClipMeasures:
     def __exit__(self, *exception: object) -> None:
         self._open.close()
 
-    def watch(self, pairs: Iterator[tuple[RgbImage, RgbImage]]) -> Iterator[tuple[RgbImage, RgbImage]]:
+    def watch(self, pairs: Iterator[FramePair]) -> Iterator[FramePair]:
         """Pass pairs (source, rebuilt) through and measure them."""
         for number, (source, rebuilt) in enumerate(pairs):
             self._take(number, source, rebuilt)
@@ -133,8 +145,8 @@ class ClipMeasures:
         self._rows["ms_ssim"].append(ms_ssim(source, rebuilt))
         if self._networks.perceptual is not None:
             self._rows["lpips"].append(self._networks.perceptual(source, rebuilt))
-        if self._networks.frechet is not None:
-            self._networks.frechet.add(source, rebuilt)
+        if self._keep_sampled:
+            self.sampled.append((source, rebuilt))
         if self._networks.identity is not None and all(p is not None for p in points):
             first, second = points
             assert first is not None

@@ -15,17 +15,16 @@ from pathlib import Path
 from adasr.akc_summary import AkcSummary, open_akc
 from adasr.clip_analysis import AnalysedClip, analyse_clip
 from adasr.colour import RgbImage
+from adasr.encode_options import EncodeOptions
+from adasr.ordered_work import default_threads, in_order
 from adasr.partial_file import check_distinct, check_writable, partial_file
 from adasr.progress import ProgressReport, no_progress
-from adasr.reference_trial import MAX_EFFORT, FrameChoice, RebuildTrial, Reference
-from adasr.video_file import open_video
+from adasr.reference_trial import FrameChoice, RebuildTrial, Reference
+from adasr.video_file import VideoFile, open_video
 from adasr.video_writer import check_audio, write_mp4
 from adasr_core.adapter import Adapter
 from adasr_core.bitstream import (
-    MAX_MESSAGE_FRAMES,
-    MAX_QUALITY,
     PICTURE_AVIF,
-    REFERENCE_SLOTS,
     TICKS_PER_SECOND,
     AkcFile,
     AkcHeader,
@@ -46,56 +45,24 @@ from adasr_core.engines.face_model import PARTS, Part
 from adasr_core.geometry import MotionParameters
 from sender.tracker import CropMode
 
+__all__ = [
+    "DECODER_PARTS",
+    "EncodeOptions",
+    "EncodeResult",
+    "RebuiltFrame",
+    "decode_clip",
+    "decode_file",
+    "encode_clip",
+    "encode_file",
+    "message_groups",
+    "open_decodable",
+    "rebuilt_frames",
+]
+
 DECODER_PARTS: tuple[Part, ...] = ("encoder", "motion", "generator")
 """What a model needs loaded to rebuild frames."""
 
 _TICKS_PER_MS = 90
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodeOptions:
-    """How a clip is encoded."""
-
-    references: int = 4
-    """Key frames at most, 1 to 16; 1 is the single key frame mode: the first frame, nothing else."""
-    picture_quality: int = 60
-    """AVIF quality of the key frames, 1 (small) to 100."""
-    motion_quality: int = 2
-    """Quantiser index of the motion, 0 (finest) to 15: finer than a call's, because the motion is fitted."""
-    frames_per_message: int = 4
-    """Frames coded together at most, 1 to 8."""
-    crop: CropMode | None = None
-    """The whole square, a crop that follows the face, or None: whole where the clip is framed already."""
-    keep_audio: bool = True
-    """Whether the sound goes along."""
-    candidates: int = 32
-    """Frames considered as key frames, spread over the clip."""
-    targets: int = 40
-    """Frames on which candidates are tried, spread over the clip."""
-    candidates_per_target: int = 32
-    """Candidates tried on each target, the nearest in keypoints."""
-    rebuilds_per_frame: int = 4
-    """Key frames tried for a frame, the nearest in keypoints."""
-    effort: int = MAX_EFFORT
-    """How a frame's motion is found: 0 detected, 1 corrected by what the rebuild shows, 2 fitted to it as well."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges. Raises ValueError."""
-        bounds = {
-            "references": (1, REFERENCE_SLOTS),
-            "picture_quality": (1, 100),
-            "motion_quality": (0, MAX_QUALITY),
-            "frames_per_message": (1, MAX_MESSAGE_FRAMES),
-            "candidates": (1, 1000),
-            "targets": (1, 1000),
-            "candidates_per_target": (1, 1000),
-            "rebuilds_per_frame": (1, REFERENCE_SLOTS),
-            "effort": (0, MAX_EFFORT),
-        }
-        for name, (lowest, highest) in bounds.items():
-            value = getattr(self, name)
-            if not lowest <= value <= highest:
-                raise ValueError(f"{name}: got {value}, expected {lowest} to {highest}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +88,10 @@ def encode_file(
     *,
     engine: EngineName = "openvino",
     adapter: Adapter | None = None,
+    threads: int | None = None,
     progress: ProgressReport = no_progress,
 ) -> EncodeResult:
-    """Encode a video file.
+    """Encode a video file. The same file comes out whatever the number of threads.
 
     Args:
         source: any file that FFmpeg decodes.
@@ -132,6 +100,7 @@ def encode_file(
         options: how to encode.
         engine: what runs the networks.
         adapter: of the person, where whoever decodes has it too: key frames are chosen by what it will show.
+        threads: runs of the networks at once on a processor; None is `default_threads`.
         progress: told how far the work is.
 
     Raises:
@@ -139,14 +108,56 @@ def encode_file(
         OSError: a file cannot be read or written.
         EngineError: the engine is not there.
     """
+    video = _opened(source, output)
+    streams = default_threads() if threads is None else threads
+    model = FaceModel.load(bundle, engine=engine, parts=PARTS, adapter=adapter, streams=streams)
+    coded = _encode(video, output, model, options, progress)
+    return EncodeResult(
+        summary=coded.summary,
+        mode=coded.clip.mode,
+        frames_without_face=sum(not frame.face_found for frame in coded.clip.frames),
+        chosen=tuple(reference.number for reference in coded.references),
+        estimated_psnr_db=coded.trial.measure(coded.references, coded.choices, coded.decoded, progress),
+    )
+
+
+def encode_clip(
+    source: Path, output: Path, model: FaceModel, options: EncodeOptions, progress: ProgressReport = no_progress
+) -> AkcSummary:
+    """`encode_file` with a model that is loaded, all its parts; for one who measures the rebuilt frames himself.
+
+    Returns:
+        What is in the file.
+    """
+    return _encode(_opened(source, output), output, model, options, progress).summary
+
+
+def _opened(source: Path, output: Path) -> VideoFile:
     video = open_video(source)
     check_distinct(source, output)
     check_writable(output)
+    return video
+
+
+@dataclass(frozen=True, slots=True)
+class _CodedClip:
+    """A clip after it was written. decoded: every frame's motion as it will be decoded."""
+
+    summary: AkcSummary
+    clip: AnalysedClip
+    trial: RebuildTrial
+    references: Sequence[Reference]
+    choices: Sequence[FrameChoice]
+    decoded: Sequence[MotionParameters]
+
+
+def _encode(
+    video: VideoFile, output: Path, model: FaceModel, options: EncodeOptions, progress: ProgressReport
+) -> _CodedClip:
     audio = video.read_audio() if options.keep_audio else None
     if audio is not None:
         check_audio(audio.stream)
-    model = FaceModel.load(bundle, engine=engine, parts=PARTS, adapter=adapter)
-    codec = MotionCodec(bundle.tables(), model.keypoints)
+    codec = MotionCodec(model.bundle.tables(), model.keypoints)
     clip = analyse_clip(video, model, options.crop, progress)
     trial = RebuildTrial(clip, model, codec, options.picture_quality, options.motion_quality)
     if options.references == 1:
@@ -161,8 +172,8 @@ def encode_file(
         )
     choices = trial.assign(references, rebuilds=options.rebuilds_per_frame, effort=options.effort, progress=progress)
     header = AkcHeader(
-        codec_id=bundle.codec_id,
-        model=bundle.manifest.name,
+        codec_id=model.bundle.codec_id,
+        model=model.bundle.manifest.name,
         frame_px=model.frame_px,
         frame_rate=(video.frame_rate.numerator, video.frame_rate.denominator),
         frames=len(clip.frames),
@@ -173,13 +184,7 @@ def encode_file(
             if audio is not None:
                 _write_audio(writer, audio)
         summary = AkcSummary.of(open_akc(temporary))
-    return EncodeResult(
-        summary=summary,
-        mode=clip.mode,
-        frames_without_face=sum(not frame.face_found for frame in clip.frames),
-        chosen=tuple(reference.number for reference in references),
-        estimated_psnr_db=trial.measure(references, choices, decoded, progress),
-    )
+    return _CodedClip(summary, clip, trial, references, choices, decoded)
 
 
 def _write_video(
@@ -283,13 +288,19 @@ def decode_file(
         OSError: a file cannot be read or written.
         EngineError: the engine is not there.
     """
-    akc = open_decodable(source, bundle)
-    header = akc.header
+    open_decodable(source, bundle)
     check_distinct(source, output)
     check_writable(output)
+    model = FaceModel.load(bundle, engine=engine, parts=DECODER_PARTS, adapter=adapter, streams=default_threads())
+    return decode_clip(source, output, model, progress)
+
+
+def decode_clip(source: Path, output: Path, model: FaceModel, progress: ProgressReport = no_progress) -> AkcSummary:
+    """`decode_file` with a model that is loaded, its `DECODER_PARTS` at least."""
+    akc = open_decodable(source, model.bundle)
+    header = akc.header
     if akc.audio is not None:
         check_audio(akc.audio.stream)
-    model = FaceModel.load(bundle, engine=engine, parts=DECODER_PARTS, adapter=adapter)
     with (
         partial_file(output) as temporary,
         write_mp4(
@@ -336,7 +347,7 @@ class RebuiltFrame:
 
 
 def rebuilt_frames(akc: AkcFile, model: FaceModel) -> Iterator[RebuiltFrame]:
-    """Rebuild every frame of a file in order, references decoded once.
+    """Rebuild every frame of a file in order, references decoded once; as many at once as the model has streams.
 
     Args:
         akc: the file, from `open_decodable`.
@@ -345,6 +356,24 @@ def rebuilt_frames(akc: AkcFile, model: FaceModel) -> Iterator[RebuiltFrame]:
     Raises:
         BitstreamError: parameters or a picture in the file are damaged.
     """
+
+    def rebuilt(frame: _DecodedFrame) -> RebuiltFrame:
+        return RebuiltFrame(model.rebuild(frame.features, frame.reference, frame.driving), frame.ticks)
+
+    return in_order(rebuilt, _decoded_frames(akc, model), model.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class _DecodedFrame:
+    """All that a frame is rebuilt from. ticks: presentation time, 1/90000 s."""
+
+    features: ReferenceFeatures
+    reference: MotionParameters
+    driving: MotionParameters
+    ticks: int
+
+
+def _decoded_frames(akc: AkcFile, model: FaceModel) -> Iterator[_DecodedFrame]:
     codec = MotionCodec(model.bundle.tables(), model.keypoints)
     bank: dict[int, tuple[ReferenceFeatures, MotionParameters]] = {}
     coded: deque[CodedFrame] = deque(maxlen=MAX_DISTANCE)
@@ -362,4 +391,4 @@ def rebuilt_frames(akc: AkcFile, model: FaceModel) -> Iterator[RebuiltFrame]:
             raise BitstreamError(f"akc motion record: got {len(frames)} frames, expected {len(record.pts_ticks)}")
         coded.extend(frames)
         for frame, ticks in zip(frames, record.pts_ticks, strict=True):
-            yield RebuiltFrame(model.rebuild(features, reference, frame.parameters), ticks)
+            yield _DecodedFrame(features, reference, frame.parameters, ticks)

@@ -63,6 +63,16 @@ def add_adapter_option(parser: argparse.ArgumentParser, person: str) -> None:
     )
 
 
+def add_workers_option(parser: argparse.ArgumentParser) -> None:
+    """Declare --workers: clips at once."""
+    parser.add_argument(
+        "--workers",
+        type=at_least_one,
+        metavar="N",
+        help="clips at once, each in a process of about a gigabyte (default: one for each core, at most 8; 1 on a GPU)",
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Declare --model, --engine, --device and --threads."""
     add_engine_options(parser)

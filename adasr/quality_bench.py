@@ -1,7 +1,7 @@
 """``adasr bench quality``: clips through the file codec and back, compared with their source frame by frame."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from rich.table import Table
 
 from adasr.akc_summary import AkcSummary
 from adasr.colour import RgbImage
-from adasr.file_codec import EncodeOptions, decode_file, encode_file
+from adasr.file_codec import EncodeOptions, decode_clip, encode_clip
 from adasr.progress import ProgressReport, no_progress
 from adasr.video_file import open_video
-from adasr_core.adapter import Adapter
-from adasr_core.bundle import ModelBundle
-from adasr_core.engines import EngineName
+from adasr_core.adapter import Adapter, open_adapter
+from adasr_core.bundle import ModelBundle, open_bundle
+from adasr_core.engines import EngineName, FaceModel
 from adasr_core.landmarks import load_landmarks
 from benchmarks.rebuild_quality import Quality, mean_quality, measure_quality
 
@@ -45,17 +45,46 @@ def frame_pairs(source: Path, decoded: Path) -> Iterator[tuple[RgbImage, RgbImag
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualitySetup:
+    """All that it takes to measure clips, in this process or in another."""
+
+    model: str
+    """Name of a model, or path of its folder."""
+    engine: EngineName = "openvino"
+    """What runs the model."""
+    adapter: Path | None = None
+    """File of the adapter of the person in the clips; both ends have it."""
+    options: EncodeOptions
+    """How to encode."""
+
+
+def clip_measurer(setup: QualitySetup, threads: int) -> Callable[[Path, ProgressReport], ClipResult]:
+    """Load the model once.
+
+    Args:
+        setup: what to do.
+        threads: rebuilds at once. The figures do not depend on it.
+
+    Returns:
+        `measure_clip` with it.
+
+    Raises:
+        ValueError, OSError, EngineError: the model or the adapter cannot be loaded.
+    """
+    bundle = open_bundle(setup.model)
+    model = FaceModel.load(bundle, engine=setup.engine, adapter=open_adapter(setup.adapter, bundle), streams=threads)
+
+    def measure(clip: Path, progress: ProgressReport) -> ClipResult:
+        return measure_clip(clip, model, setup.options, progress)
+
+    return measure
+
+
 def measure_clip(
-    clip: Path,
-    bundle: ModelBundle,
-    options: EncodeOptions,
-    engine: EngineName,
-    progress: ProgressReport = no_progress,
-    adapter: Adapter | None = None,
+    clip: Path, model: FaceModel, options: EncodeOptions, progress: ProgressReport = no_progress
 ) -> ClipResult:
     """Encode, decode and compare one square clip that has its landmarks beside it (``clip.npz``).
-
-    `adapter` fits the decoder to the person; both ends have it.
 
     Raises:
         ValueError: the clip is not square or has no face, or its landmarks are of another clip.
@@ -63,11 +92,11 @@ def measure_clip(
     """
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = Path(folder) / "clip.akc", Path(folder) / "clip.mp4"
-        result = encode_file(clip, coded, bundle, options, engine=engine, adapter=adapter, progress=progress)
-        decode_file(coded, decoded, bundle, engine=engine, adapter=adapter, progress=progress)
+        summary = encode_clip(clip, coded, model, options, progress)
+        decode_clip(coded, decoded, model, progress)
         landmarks = load_landmarks(clip.with_suffix(".npz"), open_video(clip).width_px)
         quality = measure_quality(frame_pairs(clip, decoded), landmarks)
-    return ClipResult(clip.stem, result.summary, quality)
+    return ClipResult(clip.stem, summary, quality)
 
 
 def quality_report(

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from adasr_core.geometry import MotionParameters
-
 
 def spread_numbers(numbers: Sequence[int], limit: int) -> list[int]:
     """At most `limit` of the numbers, evenly spread; the first is always among them.
@@ -69,10 +67,9 @@ def _exchange(scores: npt.NDArray[np.float64], chosen: list[int]) -> None:
                 improved = True
 
 
-def nearest_references(driving: MotionParameters, references: Sequence[MotionParameters], limit: int) -> list[int]:
-    """Indices of the references whose keypoints are nearest to a frame's, nearest first, at most `limit`.
+def likeliest_references(losses_db: npt.NDArray[np.float64], limit: int) -> list[int]:
+    """Indices of the references that a frame is guessed to lose least with, least first, at most `limit`.
 
-    Ties go to the lower index.
+    `losses_db`: [R], guessed loss with each reference, see `sender.look`. Ties go to the lower index.
     """
-    distances = [driving.distance(reference) for reference in references]
-    return sorted(range(len(references)), key=distances.__getitem__)[:limit]
+    return [int(index) for index in np.argsort(losses_db, kind="stable")[:limit]]

@@ -3,22 +3,25 @@
 Every rebuild uses what the file will say: the decoded key frame, its decoded parameters, the dequantised motion.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from adasr.clip_analysis import AnalysedClip
+from adasr.clip_analysis import AnalysedClip, AnalysedFrame
 from adasr.colour import RgbImage
-from adasr.picture_score import FACE_SHARE, PictureScore, face_mask, score_picture
+from adasr.ordered_work import in_order
+from adasr.picture_score import FACE_SHARE, face_mask, score_picture
 from adasr.progress import ProgressReport
-from adasr.reference_choice import choose_references, nearest_references, spread_numbers
+from adasr.reference_choice import choose_references, likeliest_references, spread_numbers
 from adasr_core.bitstream import MotionCodec, decode_picture, encode_picture
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 from adasr_core.picture_quality import psnr_db
+from sender.look import Look, loss_matrix_db
 from sender.motion_correction import MotionCorrector, Rebuild
 from sender.motion_fit import FitReference, MotionFit
 
@@ -54,8 +57,28 @@ class FrameChoice:
     parameters: MotionParameters
 
 
+@dataclass(frozen=True, slots=True)
+class _BankedReference:
+    """A reference with all that trying it takes; `features` and `look` are of its decoded picture."""
+
+    reference: Reference
+    features: ReferenceFeatures
+    look: Look
+    fitted: FitReference
+
+
+@dataclass(frozen=True, slots=True)
+class _TriedFrame:
+    """A frame and its rebuilds from some references, by their index. mask: bool [S, S], its face."""
+
+    frame: AnalysedFrame
+    picture: RgbImage
+    mask: npt.NDArray[np.bool_]
+    made: dict[int, Rebuild]
+
+
 class RebuildTrial:
-    """Tries references on the frames of one clip. The model needs all its parts."""
+    """Tries references on the frames of one clip, as many at once as the model has streams. It needs all its parts."""
 
     def __init__(
         self, clip: AnalysedClip, model: FaceModel, codec: MotionCodec, picture_quality: int, motion_quality: int
@@ -77,24 +100,31 @@ class RebuildTrial:
         """Choose up to `count` references for the whole clip; the first frame with a face is always the first.
 
         Up to `candidate_limit` frames are tried on up to `target_limit` frames, both spread over the clip, each target
-        with the first candidate and the `tries` nearest in keypoints. Farther ones count as its worst that was tried.
+        with the first candidate and the `tries` that look most like it. Others count as its worst that was tried.
         """
         usable = self._clip.numbers_with_face()
         candidates = spread_numbers(usable, candidate_limit)
         targets = spread_numbers(usable, target_limit)
         pictures = self._read_pictures({*candidates, *targets})
-        made = [self._make_reference(number, pictures[number]) for number in candidates]
-        parameters = [reference.parameters for reference in made]
-        scores: npt.NDArray[np.float64] = np.full((len(candidates), len(targets)), np.nan)
-        tried = [
-            {0, *nearest_references(self._clip.frames[number].parameters, parameters, tries)} for number in targets
-        ]
-        for row, reference in enumerate(made):
+        looks = {number: Look.of(pictures[number], self._clip.frames[number].parameters) for number in pictures}
+        guessed_db = loss_matrix_db([looks[number] for number in targets], [looks[number] for number in candidates])
+        tried = [{0, *likeliest_references(losses, tries)} for losses in guessed_db]
+
+        def row(index: int) -> tuple[Reference, list[float]]:
+            reference = self._make_reference(candidates[index], pictures[candidates[index]])
             features = self._features(reference)
-            for column, number in enumerate(targets):
-                if row in tried[column]:
-                    scores[row, column] = self._score(reference, features, number, pictures[number]).score_db
-            progress("choosing references", row + 1, len(made))
+            return reference, [
+                self._score(reference, features, number, pictures[number]) if index in tried[column] else np.nan
+                for column, number in enumerate(targets)
+            ]
+
+        made: list[Reference] = []
+        rows: list[list[float]] = []
+        for reference, scores_db in in_order(row, range(len(candidates)), self._model.streams):
+            made.append(reference)
+            rows.append(scores_db)
+            progress("choosing references", len(rows), len(candidates))
+        scores = np.array(rows, np.float64)
         filled = np.where(np.isnan(scores), np.nanmin(scores, axis=0), scores)
         return [made[index] for index in choose_references(filled, count)]
 
@@ -103,47 +133,55 @@ class RebuildTrial:
     ) -> list[FrameChoice]:
         """For every frame the reference that rebuilds it best, and its motion as the rebuild wants it.
 
-        Every frame is tried with the `rebuilds` references nearest in keypoints. With `effort` 0 the winner's motion
-        stays as the detector found it; with 1 it is corrected by two more rebuilds (`sender.motion_correction`); with
-        2 it is then fitted (`sender.motion_fit`).
+        Every frame is tried with the references that look most like it, `rebuilds` at most (see
+        `likeliest_references`). With `effort` 0 the winner's motion stays as the detector found it; with 1 it is
+        corrected by two more rebuilds (`sender.motion_correction`); with 2 it is then fitted (`sender.motion_fit`).
         """
-        features = [self._features(reference) for reference in references]
-        parameters = [reference.parameters for reference in references]
-        fitted = [
-            FitReference(held, reference.parameters, decode_picture(reference.picture_data, self._clip.frame_px))
-            for held, reference in zip(features, references, strict=True)
-        ]
-        corrector = MotionCorrector()
+        bank = [self._banked(reference) for reference in references]
+        looks = [one.look for one in bank]
         fit = MotionFit(self._model, self._codec, self._motion_quality, FACE_SHARE)
-        choices: list[FrameChoice] = []
-        for number, picture in self._clip.pictures():
+
+        def tried(item: tuple[int, RgbImage]) -> _TriedFrame:
+            number, picture = item
             frame = self._clip.frames[number]
             mask = face_mask(frame.parameters, self._clip.frame_px)
+            guessed_db = loss_matrix_db([Look.of(picture, frame.parameters)], looks)[0]
+            made = {
+                index: self._rebuilt(bank[index], picture, mask, frame.parameters)
+                for index in likeliest_references(guessed_db, rebuilds)
+            }
+            return _TriedFrame(frame, picture, mask, made)
 
-            def rebuild(
-                index: int,
-                driving: MotionParameters,
-                picture: RgbImage = picture,
-                mask: npt.NDArray[np.bool_] = mask,
-            ) -> Rebuild:
-                made = self._rebuild(references[index], features[index], driving)
-                return Rebuild(driving, made, score_picture(picture, made, mask).score_db)
+        def chosen(frames: Iterator[_TriedFrame]) -> Iterator[tuple[_TriedFrame, int]]:
+            current: int | None = None
+            for one in frames:
+                best = max(one.made, key=lambda index: one.made[index].score_db)
+                if (
+                    current is None
+                    or current not in one.made
+                    or one.made[best].score_db - one.made[current].score_db >= _SWITCH_GAIN_DB
+                ):
+                    current = best
+                yield one, current
 
-            nearest = nearest_references(frame.parameters, parameters, rebuilds)
-            tried = {index: rebuild(index, frame.parameters) for index in nearest}
-            best = max(tried, key=lambda index: tried[index].score_db)
-            current = choices[-1].reference if choices else best
-            if current in tried and tried[best].score_db - tried[current].score_db < _SWITCH_GAIN_DB:
-                best = current
-            chosen = tried[best]
+        def corrected(item: tuple[_TriedFrame, int]) -> tuple[_TriedFrame, int, Rebuild]:
+            one, index = item
+            first = one.made[index]
             # Without a face there is nothing that the keypoints could follow.
-            if frame.face_found and effort >= 1:
-                chosen = corrector.correct(picture, chosen, partial(rebuild, best))
-            if frame.face_found and effort >= 2:
+            if effort == 0 or not one.frame.face_found:
+                return one, index, first
+            return one, index, MotionCorrector().correct(one.picture, first, self._rebuilds(bank[index], one))
+
+        streams = self._model.streams
+        corrections = in_order(corrected, chosen(in_order(tried, self._clip.pictures(), streams)), streams)
+        choices: list[FrameChoice] = []
+        for one, index, found in corrections:
+            if effort >= MAX_EFFORT and one.frame.face_found:
                 before = choices[-1].parameters if choices else None
-                chosen = fit.fit(picture, mask, fitted[best], chosen, partial(rebuild, best), before)
-            choices.append(FrameChoice(best, chosen.parameters))
-            progress("choosing per frame", number + 1, len(self._clip.frames))
+                rebuild = self._rebuilds(bank[index], one)
+                found = fit.fit(one.picture, one.mask, bank[index].fitted, found, rebuild, before)
+            choices.append(FrameChoice(index, found.parameters))
+            progress("choosing per frame", len(choices), len(self._clip.frames))
         return choices
 
     def measure(
@@ -158,24 +196,47 @@ class RebuildTrial:
         decoded: every frame's motion as it is coded, after quantisation.
         """
         features = [self._features(reference) for reference in references]
-        scores = []
-        for number, picture in self._clip.pictures():
+
+        def measured(item: tuple[int, RgbImage]) -> float:
+            number, picture = item
             slot = choices[number].reference
-            made = self._model.rebuild(features[slot], references[slot].parameters, decoded[number])
-            scores.append(psnr_db(picture, made))
-            progress("measuring", number + 1, len(self._clip.frames))
+            return psnr_db(picture, self._model.rebuild(features[slot], references[slot].parameters, decoded[number]))
+
+        scores: list[float] = []
+        for score_db in in_order(measured, self._clip.pictures(), self._model.streams):
+            scores.append(score_db)
+            progress("measuring", len(scores), len(self._clip.frames))
         return sum(scores) / len(scores)
+
+    def _banked(self, reference: Reference) -> _BankedReference:
+        picture = decode_picture(reference.picture_data, self._clip.frame_px)
+        features = self._model.encode(picture)
+        return _BankedReference(
+            reference,
+            features,
+            Look.of(picture, reference.parameters),
+            FitReference(features, reference.parameters, picture),
+        )
+
+    def _rebuilds(self, banked: _BankedReference, one: _TriedFrame) -> Callable[[MotionParameters], Rebuild]:
+        return lambda driving: self._rebuilt(banked, one.picture, one.mask, driving)
+
+    def _rebuilt(
+        self, banked: _BankedReference, picture: RgbImage, mask: npt.NDArray[np.bool_], driving: MotionParameters
+    ) -> Rebuild:
+        made = self._rebuild(banked.reference, banked.features, driving)
+        return Rebuild(driving, made, score_picture(picture, made, mask).score_db)
 
     def _rebuild(self, reference: Reference, features: ReferenceFeatures, driving: MotionParameters) -> RgbImage:
         """The picture that the receiver makes."""
         received = self._codec.quantise(driving, reference.parameters, self._motion_quality)
         return self._model.rebuild(features, reference.parameters, received)
 
-    def _score(self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage) -> PictureScore:
-        """Score of a frame rebuilt from a reference."""
+    def _score(self, reference: Reference, features: ReferenceFeatures, number: int, picture: RgbImage) -> float:
+        """Score of a frame rebuilt from a reference, dB."""
         driving = self._clip.frames[number].parameters
         rebuilt = self._rebuild(reference, features, driving)
-        return score_picture(picture, rebuilt, face_mask(driving, self._clip.frame_px))
+        return score_picture(picture, rebuilt, face_mask(driving, self._clip.frame_px)).score_db
 
     def _make_reference(self, number: int, picture: RgbImage) -> Reference:
         parameters_data = self._codec.encode_reference(self._clip.frames[number].parameters)

@@ -7,6 +7,7 @@ Metrics whose networks are missing are null, with a line on what is missing and 
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 SUMMARY = "measure rebuilt clips: PSNR, SSIM, SSIMULACRA2, AKD and more"
@@ -14,7 +15,13 @@ SUMMARY = "measure rebuilt clips: PSNR, SSIM, SSIMULACRA2, AKD and more"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from adasr.model_options import add_adapter_option, add_coding_options, add_engine_options, at_least_one
+    from adasr.model_options import (
+        add_adapter_option,
+        add_coding_options,
+        add_engine_options,
+        add_workers_option,
+        at_least_one,
+    )
 
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="square video files of the model's size")
     add_engine_options(parser)
@@ -44,44 +51,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--worst", type=Path, metavar="DIR", help="write each clip's worst frame here: source, rebuild, difference"
     )
+    add_workers_option(parser)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
-    from adasr.evaluation import evaluate_clip
+    from adasr.clip_workers import WorkPlan, work_on_clips
+    from adasr.evaluation import EvaluationSetup, clip_evaluator
     from adasr.evaluation_measures import MetricNetworks, Strides
     from adasr.evaluation_report import evaluation_report, print_evaluation, write_worst
     from adasr.json_report import write_json_report
     from adasr.model_options import measured_options
-    from adasr.progress import progress_bars
     from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
 
     options = measured_options(args)
     strides = Strides(similarity=args.stride, ssimulacra2=args.stride_ssimulacra2)
     bundle = open_bundle(args.model)
-    adapter = open_adapter(args.adapter, bundle)
+    open_adapter(args.adapter, bundle)
     networks = MetricNetworks.find(
         lpips_weights=args.lpips_weights, fid_weights=args.fid_weights, aed_network=args.aed_network
     )
-    results = []
+    setup = EvaluationSetup(
+        model=args.model,
+        engine=args.engine,
+        adapter=args.adapter,
+        options=options,
+        strides=strides,
+        lpips_weights=args.lpips_weights,
+        aed_network=args.aed_network,
+        keep_worst=args.worst is not None,
+        keep_sampled=networks.frechet is not None,
+    )
     start = time.perf_counter()
-    for clip in args.clips:
-        with progress_bars() as progress:
-            results.append(
-                evaluate_clip(
-                    clip,
-                    bundle,
-                    options,
-                    networks=networks,
-                    strides=strides,
-                    engine=args.engine,
-                    adapter=adapter,
-                    keep_worst=args.worst is not None,
-                    progress=progress,
-                )
-            )
+    results = work_on_clips(
+        partial(clip_evaluator, setup), args.clips, WorkPlan.of(len(args.clips), args.workers, engine=args.engine)
+    )
+    if networks.frechet is not None:
+        for result in results:
+            for pair in result.sampled:
+                networks.frechet.add(*pair)
     if args.worst:
         write_worst(results, args.worst)
     if args.json:

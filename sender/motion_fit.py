@@ -63,7 +63,7 @@ class FitReference:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """dT/dc around `parameters`: float32 [M, 128 * 128, 2]."""
+    """dT/dc around `parameters`: float32 [2, M, 128 * 128], x and y."""
 
     parameters: MotionParameters
     change: Floats
@@ -108,14 +108,17 @@ class MotionFit:
         )
         damping = _DAMPING
         effects = self._effects(reference, coefficients)
+        equations: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
         for _ in range(_STEPS):
-            flow = self._flow(reference, self._codec.inverse_transform(coefficients, reference.parameters))
-            hessian, slope = self._normal_equations(wanted, np.asarray(face), reference, flow, effects, best.picture)
-            if expected is not None:
-                # The normal equations add up three colours, the score takes their mean.
-                weight = 3 * self._bit_slopes(coefficients - expected)
-                hessian += np.diag(weight)
-                slope += weight * (expected - coefficients)
+            # A step that was refused leaves everything where it was, the equations too.
+            if equations is None:
+                flow = self._flow(reference, self._codec.inverse_transform(coefficients, reference.parameters))
+                equations = self._normal_equations(wanted, np.asarray(face), reference, flow, effects, best.picture)
+                if expected is not None:
+                    # The normal equations add up three colours, the score takes their mean.
+                    weight = 3 * self._bit_slopes(coefficients - expected)
+                    equations = equations[0] + np.diag(weight), equations[1] + weight * (expected - coefficients)
+            hessian, slope = equations
             diagonal = np.diag(hessian)
             step = np.linalg.solve(hessian + damping * np.diag(diagonal + 0.1 * diagonal.mean()), slope)
             tried = rebuild(self._codec.inverse_transform(coefficients + step, reference.parameters))
@@ -125,6 +128,7 @@ class MotionFit:
                 worth_db -= BIT_DB * self._bits(coefficients + step - expected)
             if worth_db > 0:
                 best, coefficients = tried, coefficients + step
+                equations = None
                 damping /= 3
             else:
                 damping *= 10
@@ -143,22 +147,23 @@ class MotionFit:
         self, wanted: Floats, face: Floats, reference: FitReference, flow: Floats, effects: Effects, made: Image
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Hessian [M, M] and right side [M] of the linearised least squares problem."""
-        change = effects.change
         columns, rows = (((axis + flow[..., c] + 1) * FIT_PX - 1) / 2 for c, axis in enumerate((self._x, self._y)))
         across, down = (
             cv2.remap(g, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, 3)
             for g in (reference.across, reference.down)
         )
         residual = wanted - _small(made)
-        weight = self._weight(np.square(residual).mean(axis=-1), face).reshape(-1)
-        count = len(change)
-        hessian, slope = np.zeros((count, count)), np.zeros(count)
-        for colour in range(3):
-            effect = change[..., 0] * across[:, colour] + change[..., 1] * down[:, colour]
-            weighted = effect * weight
-            hessian += weighted @ effect.T
-            slope += weighted @ residual[..., colour].reshape(-1)
-        return hessian, slope
+        weight = self._weight(np.square(residual).mean(axis=-1), face).reshape(-1, 1)
+        residual = residual.reshape(-1, 3)
+        # The colours are added up before the coefficients are multiplied: three planes in the place of three products.
+        xx, xy, yy, x, y = (
+            (weight * first * second).sum(axis=1)
+            for first, second in ((across, across), (across, down), (down, down), (across, residual), (down, residual))
+        )
+        moved_x, moved_y = effects.change
+        hessian = (moved_x * xx + moved_y * xy) @ moved_x.T + (moved_x * xy + moved_y * yy) @ moved_y.T
+        slope = moved_x @ x + moved_y @ y
+        return hessian.astype(np.float64), slope.astype(np.float64)
 
     def _weight(self, squared: Floats, face: Floats) -> Floats:
         """Weight of each pixel's squared error [S, S]: the gradient of the score, a mean of two PSNRs."""
@@ -174,12 +179,12 @@ class MotionFit:
         if known is not None and known.parameters.distance(at) < NEAR:
             return known
         flow = self._flow(reference, at)
-        change = np.empty((len(coefficients), FIT_PX * FIT_PX, 2), np.float32)
+        change = np.empty((2, len(coefficients), FIT_PX * FIT_PX), np.float32)
         for number, probe in enumerate(PROBE * self._codec.steps):
             probed = coefficients.copy()
             probed[number] += probe
             moved = self._flow(reference, self._codec.inverse_transform(probed, reference.parameters))
-            change[number] = ((moved - flow) / probe).reshape(-1, 2)
+            change[:, number] = ((moved - flow) / probe).reshape(-1, 2).T
         reference.effects = Effects(at, change)
         return reference.effects
 

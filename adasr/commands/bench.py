@@ -19,6 +19,7 @@ def add_parser(subparsers: Subparsers) -> None:
         add_device_options,
         add_engine_option,
         add_engine_options,
+        add_workers_option,
         at_least_one,
     )
     from adasr.speed_bench import TORCH_ENGINES
@@ -65,6 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_coding_options(quality)
     add_engine_options(quality)
     add_adapter_option(quality, "the person in the clips")
+    add_workers_option(quality)
     quality.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
     _add_bitrate(kinds)
     _add_compare(kinds)
@@ -207,20 +209,22 @@ def run_compare(args: argparse.Namespace) -> int:
 
 def run_quality(args: argparse.Namespace) -> int:
     """Take clips through the codec."""
+    from functools import partial
+
+    from adasr.clip_workers import WorkPlan, work_on_clips
     from adasr.json_report import write_json_report
     from adasr.model_options import measured_options
-    from adasr.progress import progress_bars
-    from adasr.quality_bench import measure_clip, print_quality, quality_report
+    from adasr.quality_bench import QualitySetup, clip_measurer, print_quality, quality_report
     from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
 
     options = measured_options(args)
     bundle = open_bundle(args.model)
     adapter = open_adapter(args.adapter, bundle)
-    results = []
-    for clip in args.clips:
-        with progress_bars() as progress:
-            results.append(measure_clip(clip, bundle, options, args.engine, progress, adapter))
+    setup = QualitySetup(model=args.model, engine=args.engine, adapter=args.adapter, options=options)
+    results = work_on_clips(
+        partial(clip_measurer, setup), args.clips, WorkPlan.of(len(args.clips), args.workers, engine=args.engine)
+    )
     if args.json:
         write_json_report(quality_report(bundle, options, results, adapter), args.json)
     if args.json != "-":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adasr.json_report import write_json_report
-from adasr.model_options import add_adapter_option, add_coding_options, add_engine_options
+from adasr.model_options import add_adapter_option, add_coding_options, add_engine_options, at_least_one
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -32,6 +32,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     crop.add_argument("--full", action="store_true", help="take a square clip whole")
     crop.add_argument("--face", action="store_true", help="crop the face, even if the clip is framed already")
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
+    parser.add_argument(
+        "--threads",
+        type=at_least_one,
+        metavar="N",
+        help="rebuilds at once, a core for each; any N gives the same file (default: one for each core, at most 8)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, to the standard output with -")
 
 
@@ -57,7 +63,14 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     with progress_bars() as progress:
         result = encode_file(
-            args.input, args.output, bundle, options, engine=args.engine, adapter=adapter, progress=progress
+            args.input,
+            args.output,
+            bundle,
+            options,
+            engine=args.engine,
+            adapter=adapter,
+            threads=args.threads,
+            progress=progress,
         )
     seconds = time.perf_counter() - start
     summary = result.summary

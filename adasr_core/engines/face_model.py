@@ -39,12 +39,13 @@ REDUCED_PARTS: frozenset[Part] = frozenset({"encoder", "motion", "generator"})
 
 
 class FaceModel:
-    """A loaded model. Not for use by two threads at once; load one for each."""
+    """A loaded model. Not for use by two threads at once; load one for each, or one with `streams` for all of them."""
 
-    def __init__(self, bundle: ModelBundle, model: DeviceModel) -> None:
-        """Take a model that an engine has loaded from `bundle`; see `load`."""
+    def __init__(self, bundle: ModelBundle, model: DeviceModel, streams: int = 1) -> None:
+        """Take a model that an engine has loaded from `bundle`; see `load`. `streams`: runs at once."""
         self.bundle = bundle
         self._model = model
+        self.streams = streams
         self.keypoints = bundle.manifest.keypoints
         self.frame_px = bundle.manifest.frame_px
         self.detector_px = bundle.manifest.detector_px
@@ -57,6 +58,7 @@ class FaceModel:
         engine: EngineName = "openvino",
         device: str | None = None,
         threads: int | None = None,
+        streams: int | None = None,
         parts: Sequence[Part] = PARTS,
         adapter: Adapter | None = None,
         engine_folder: Path | None = None,
@@ -65,13 +67,19 @@ class FaceModel:
 
         `device` is an OpenVINO device ("CPU", "GPU"), an ONNX Runtime provider ("CPUExecutionProvider"), or the
         number of an NVIDIA GPU ("0") for onnxruntime-cuda and tensorrt; None is the processor, or the first GPU.
+        `threads`: of a run on a processor, None for all cores. `streams` in its stead: runs at once on a processor,
+        each on one core; more frames a second than one run on all cores, and equal results whatever the number. A GPU
+        goes on with one run at a time, and says so by its `streams`.
         `adapter` fits the decoder to the person that it will show; the detector stays as it is. `engine_folder`:
         where TensorRT's engines of this model lie; None is their usual place.
 
         Raises:
             EngineError: the engine or device is not there.
             AdapterError: the adapter was made for another model.
+            ValueError: `threads` and `streams` are both given, or `streams` is below 1.
         """
+        if streams is not None and (threads is not None or streams < 1):
+            raise ValueError(f"streams: got {streams} with threads={threads}, expected 1 or more, without threads")
         if engine not in ENGINES:
             raise EngineError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")
         if adapter is not None:
@@ -94,7 +102,7 @@ class FaceModel:
             from adasr_core.engines.onnxruntime_cuda import OnnxRuntimeCudaModel
 
             return cls(bundle, OnnxRuntimeCudaModel.load(bundle, device=device, parts=parts, adapter=adapter))
-        return cls(bundle, _load_graphs(bundle, engine, device, threads, parts, adapter))
+        return cls(bundle, _load_graphs(bundle, engine, device, threads, streams, parts, adapter), streams or 1)
 
     def describe(self) -> EngineDescription:
         """What the model really runs on."""
@@ -148,6 +156,7 @@ def _load_graphs(
     engine: EngineName,
     device: str | None,
     threads: int | None,
+    streams: int | None,
     parts: Sequence[Part],
     adapter: Adapter | None,
 ) -> GraphModel:
@@ -166,6 +175,7 @@ def _load_graphs(
                 path,
                 device=device or "CPU",
                 threads=threads,
+                streams=streams,
                 reduced=part in REDUCED_PARTS,
                 picture=part == "generator",
                 content=content,
@@ -175,7 +185,12 @@ def _load_graphs(
         except ImportError as error:
             raise EngineError(f"ONNX Runtime cannot be imported ({error}); pip install onnxruntime") from error
         return OnnxRuntimeRunner(
-            path, provider=device or CPU_PROVIDER, threads=threads, picture=part == "generator", content=content
+            path,
+            provider=device or CPU_PROVIDER,
+            threads=threads,
+            streams=streams,
+            picture=part == "generator",
+            content=content,
         )
 
     runners = {part: load(part) for part in parts}

@@ -22,10 +22,11 @@ class OnnxRuntimeRunner:
         *,
         provider: str = CPU_PROVIDER,
         threads: int | None = None,
+        streams: int | None = None,
         picture: bool = False,
         content: bytes | None = None,
     ) -> None:
-        """Load `path`; see `OpenVinoRunner` for `threads`, `picture` and `content`.
+        """Load `path`; see `OpenVinoRunner` for `threads`, `streams`, `picture` and `content`.
 
         Raises:
             EngineError: the provider is not in this build of ONNX Runtime, or did not start (it would fall back in
@@ -41,6 +42,9 @@ class OnnxRuntimeRunner:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        if streams is not None:
+            # A session may be run by any number of threads; each run then stays on its caller's core.
+            options.intra_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path) if content is None else content, options, providers=[provider]

@@ -20,7 +20,7 @@ class EngineError(RuntimeError):
 
 
 class GraphRunner(Protocol):
-    """One loaded graph. Not for use by two threads at once."""
+    """One loaded graph. Not for use by two threads at once, unless it was loaded with streams for them."""
 
     @property
     def device(self) -> str:

@@ -89,6 +89,21 @@ def test_frames_are_scored_as_the_generator_leaves_them(
     assert 0 < figures["akd68_l1_px"] < figures["akd_px"] < 12
 
 
+def test_workers_find_the_same_figures(clip: Path, tmp_path: Path, portrait_pictures: list[Picture]) -> None:
+    """Two clips in two processes, and one after the other here: equal to the last digit."""
+    other = tmp_path / "other.mp4"
+    write_clip(other, portrait_pictures[2:12:8], rate=5)
+    reports = []
+    for workers in ("1", "2"):
+        path = tmp_path / f"{workers}.json"
+        options = ["--effort", "1", "--stride", "4", "--workers", workers, "--json", str(path)]
+        assert main(["train", "evaluate", str(clip), str(landmarked(other)), *options]) == 0
+        reports.append(json.loads(path.read_text()))
+        assert reports[-1].pop("seconds") > 0
+    assert reports[0] == reports[1]
+    assert [row["clip"] for row in reports[0]["clips"]] == ["head", "other"]
+
+
 def test_the_worst_frame_is_shown_beside_its_source(report: tuple[Any, Path], clip: Path) -> None:
     figures, folder = report
     (row,) = figures["clips"]
@@ -104,9 +119,11 @@ def test_the_worst_frame_is_shown_beside_its_source(report: tuple[Any, Path], cl
 def test_equal_frames_have_no_distance(portrait_pictures: list[Picture]) -> None:
     networks = MetricNetworks(None, None, None, face_mesh=True)
     pairs = [(picture, picture) for picture in portrait_pictures[:2]]
-    with ClipMeasures(512, networks, Strides(similarity=1, ssimulacra2=1)) as measures:
+    with ClipMeasures(512, networks, Strides(similarity=1, ssimulacra2=1), keep_sampled=True) as measures:
         assert [a is b for a, b in measures.watch(iter(pairs))] == [True] * 2
         figures = measures.to_json()
+    # What FID counts: the first frame is left out.
+    assert [source is portrait_pictures[1] for source, _ in measures.sampled] == [True]
     assert figures["akd_px"] == figures["akd68_l1_px"] == 0.0
     assert figures["ssim"] == pytest.approx(1.0, abs=1e-6)
     assert figures["ssimulacra2"] == pytest.approx(100.0, abs=1e-6)

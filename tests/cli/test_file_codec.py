@@ -151,6 +151,19 @@ def test_slow_clips_and_long_gaps(tmp_path: Path, portrait_pictures: list[Pictur
     assert [frame.ticks for frame in open_video(video).frames()] == times
 
 
+def test_the_number_of_threads_does_not_show(
+    tmp_path: Path, portrait_pictures: list[Picture], bundle: ModelBundle
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, portrait_pictures[:8:2])
+    coded = []
+    for threads in (1, 3):
+        path = tmp_path / f"{threads}.akc"
+        result = encode_file(clip, path, bundle, EncodeOptions(references=2), threads=threads)
+        coded.append((path.read_bytes(), result.chosen, result.estimated_psnr_db))
+    assert coded[0] == coded[1]
+
+
 def _choices(references: str) -> list[FrameChoice]:
     still = MotionParameters.create(np.zeros((1, 2)), np.eye(2)[None])
     return [FrameChoice(reference=int(reference), parameters=still) for reference in references]

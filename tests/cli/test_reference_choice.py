@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 from adasr.picture_score import face_mask, score_picture
-from adasr.reference_choice import choose_references, nearest_references, spread_numbers
+from adasr.reference_choice import choose_references, likeliest_references, spread_numbers
 from adasr_core.geometry import MotionParameters
 from adasr_core.picture_quality import psnr_db
-
-
-def parameters_at(x: float, keypoints: int = 40) -> MotionParameters:
-    points = np.zeros((keypoints, 2), np.float32)
-    points[:, 0] = x
-    return MotionParameters.create(points, np.tile(np.eye(2, dtype=np.float32), (keypoints, 1, 1)))
 
 
 def test_spread_numbers_are_even_and_start_with_the_first() -> None:
@@ -63,9 +57,9 @@ def test_bad_scores_are_refused() -> None:
         choose_references(np.zeros((1, 1)), 0)
 
 
-def test_nearest_references() -> None:
-    references = [parameters_at(x) for x in (0.9, 0.1, 0.5, 0.1)]
-    assert nearest_references(parameters_at(0.0), references, 3) == [1, 3, 2]
+def test_likeliest_references() -> None:
+    losses = np.array([2.5, 0.5, 1.0, 0.5])
+    assert likeliest_references(losses, 3) == [1, 3, 2]
 
 
 def test_psnr_of_the_whole_and_of_the_face() -> None:

@@ -1,6 +1,7 @@
 """The shipped model on both engines."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,3 +131,26 @@ def test_a_closed_model_cannot_be_used() -> None:
     model.close()
     with pytest.raises(ValueError, match="encoder: was not loaded"):
         model.encode(PORTRAIT)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_streams_serve_many_threads_with_equal_results(engine: EngineName) -> None:
+    bundle = open_bundle("edge")
+    one, three = (FaceModel.load(bundle, engine=engine, streams=count) for count in (1, 3))
+    assert (one.streams, three.streams) == (1, 3)
+    own = one.detect(extract_crop(PORTRAIT, SquareCrop.whole(PORTRAIT), 256)).parameters
+    moved = [type(own).create(own.keypoints + shift / 100, own.jacobians) for shift in range(6)]
+    features = one.encode(PORTRAIT), three.encode(PORTRAIT)
+    # More threads than streams: the others wait.
+    with ThreadPoolExecutor(5) as pool:
+        together = list(pool.map(lambda driving: three.rebuild(features[1], own, driving), moved))
+    for driving, frame in zip(moved, together, strict=True):
+        np.testing.assert_array_equal(frame, one.rebuild(features[0], own, driving))
+
+
+def test_streams_that_make_no_sense_are_refused() -> None:
+    bundle = open_bundle("edge")
+    with pytest.raises(ValueError, match="streams: got 0"):
+        FaceModel.load(bundle, streams=0)
+    with pytest.raises(ValueError, match="without threads"):
+        FaceModel.load(bundle, streams=2, threads=2)

@@ -96,6 +96,6 @@ def test_effects_are_measured_again_only_when_the_motion_has_gone_far(scene: Sce
 
     measured = fit_at(0.0)
     assert measured is not None
-    assert measured.change.shape == (48, FIT_PX * FIT_PX, 2)
+    assert measured.change.shape == (2, 48, FIT_PX * FIT_PX)
     assert fit_at(NEAR / 4) is measured
     assert fit_at(NEAR * 3) is not measured
