@@ -155,7 +155,9 @@ def picture_errors(clip: CodedClip, model: FaceModel, ways: dict[str, Method], g
     return means
 
 
-def measure(clips: Sequence[Path], *, frames: int = 250, places: int = 12) -> list[MethodError]:
+def measure(
+    clips: Sequence[Path], *, frames: int = 250, places: int = 12, gaps: Sequence[int] = GAPS
+) -> list[MethodError]:
     """All methods over all gap lengths. places: of rebuilt pictures a clip and gap length; 0 rebuilds none."""
     bundle = open_bundle("edge")
     model = FaceModel.load(bundle, threads=2)
@@ -163,7 +165,7 @@ def measure(clips: Sequence[Path], *, frames: int = 250, places: int = 12) -> li
     coded = [code_clip(path, model, codec, frames) for path in clips]
     ways = methods()
     errors = []
-    for gap in GAPS:
+    for gap in gaps:
         pictures = [picture_errors(clip, model, ways, gap, places) for clip in coded] if places else []
         for number, (name, method) in enumerate(ways.items()):
             motion = float(np.mean([motion_errors(clip, method, gap) for clip in coded]))
@@ -174,9 +176,10 @@ def measure(clips: Sequence[Path], *, frames: int = 250, places: int = 12) -> li
 
 def table(errors: Sequence[MethodError]) -> str:
     """The errors as a Markdown table: pixels, and dB where pictures were rebuilt."""
+    gaps = dict.fromkeys(error.gap for error in errors)
     lines = [
-        "| frame is | " + " | ".join(f"{gap} missing" for gap in GAPS) + " |",
-        "|---|" + "---|" * len(GAPS),
+        "| frame is | " + " | ".join(f"{gap} missing" for gap in gaps) + " |",
+        "|---|" + "---|" * len(gaps),
     ]
     for name in dict.fromkeys(error.method for error in errors):
         cells = [
@@ -198,8 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("clips", nargs="+", type=Path, help="square clips of talking heads")
     parser.add_argument("--frames", type=int, default=250, help="frames of each clip")
     parser.add_argument("--places", type=int, default=12, help="rebuilt pictures a clip and gap length; 0 for none")
+    parser.add_argument("--gaps", nargs="+", type=int, default=GAPS, help="missing frames in a row")
     options = parser.parse_args(arguments)
-    print(table(measure(options.clips, frames=options.frames, places=options.places)))
+    print(table(measure(options.clips, frames=options.frames, places=options.places, gaps=options.gaps)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class PlayoutConfig:
     conceal_wait_ms: float = 50.0
     """The most that this adds; it is one message's time when that is shorter. With several frames in a message the last
     of a lost message still are drawn between others, and the first carried on."""
-    conceal_gap_ms: float = 500.0
+    conceal_gap_ms: float = 1000.0
     """Frames missing in a gap up to this long are drawn between its ends; a longer gap is a jump. 0 draws none."""
     concealment: ConcealmentConfig = field(default_factory=ConcealmentConfig)
     """What is drawn when nothing came in time: motion is carried on for a while, then the picture stands."""

@@ -24,6 +24,7 @@ from sender.queue_delay import QueueDelay
 from sender.rate_estimate import LineSample, LineState, RateEstimate, RateEstimateConfig
 from sender.rate_plan import MAX_ANCHOR_FRAMES, RatePlan
 from sender.redundancy import Redundancy
+from sender.reply_watch import ReplyWatch
 from sender.sent_frames import SentFrames
 from sender.wire_cost import DATA_CHUNK_BYTES, datagram_bytes
 
@@ -41,6 +42,8 @@ _DEFAULT_RTT_S = 0.05
 _FEEDBACK_WAITS_S = 0.06
 _ANCHOR_BYTES = 130.0
 _LONGEST_ANCHOR_S = 1.0
+_LONG_MESSAGE_S = 0.1  # shorter ones find the end of a burst as soon by themselves
+_BURST_MESSAGES = 3
 _FEEDBACK_ACK_BPS = 8 * (DATA_CHUNK_BYTES + 4) * 5.0
 
 
@@ -129,6 +132,7 @@ class RateController:
         self._frames = SentFrames()
         self._queue = QueueDelay()
         self._redundancy = Redundancy()
+        self._replies = ReplyWatch()
         self._choice = PlanChoice(self._rules)
         self._captures: deque[float] = deque()
         self._size_scale = 1.0
@@ -158,6 +162,7 @@ class RateController:
             now: seconds.
         """
         self._frames.on_message(sequence, frames, capture_time, now)
+        self._replies.on_message(sequence, now)
         self._payload_bytes = payload_bytes
         self._motion_began = now if self._motion_began is None else self._motion_began
         choice = self._sent_choice
@@ -174,9 +179,15 @@ class RateController:
             self._wire_began = (now, total_bytes)
         self._wire_now = (now, total_bytes)
 
-    def on_first_reference(self, payload_bytes: int, seconds: float) -> None:
-        """The first reference took so long from leaving to its acknowledgement: a narrow line shows here first."""
-        self._estimate.on_transfer(payload_bytes / _KEY_SHARE, seconds)
+    def on_first_reference(self, payload_bytes: int, seconds: float, *, named: bool = False) -> None:
+        """The first reference took so long from leaving to its acknowledgement: a narrow line shows here first.
+
+        named: its picture is a name, so that it was one datagram: the round trip is not the line's rate, and comes off.
+        """
+        if not named:
+            self._estimate.on_transfer(payload_bytes / _KEY_SHARE, seconds)
+        elif self._ping_s is not None:
+            self._estimate.on_transfer(datagram_bytes(payload_bytes), seconds - self._ping_s)
 
     def on_round_trip(self, rtt_s: float, now: float) -> None:
         """A ping's round trip, seconds; the first ones come before there can be a queue."""
@@ -190,6 +201,7 @@ class RateController:
             self._frames.forget_unjudged()
             self._queue.forget_journeys()
         travel = self._frames.on_feedback(feedback, now)
+        self._replies.on_feedback(feedback, self._frames.round_trip_s(), now)
         if travel is not None:
             queued = 0.0
             if travel.rtt_s is not None and self._ping_s is not None:
@@ -209,11 +221,11 @@ class RateController:
         self._silent = self._silent or self._estimate.state is LineState.SILENT
         view = self._view(now)
         choice = self._choice.choose(view, redundant=self._redundancy.on, now=now)
-        self._sent_choice = choice
+        self._sent_choice = self._hurried(choice, view, now)
         fps = view.source_fps
         reference_bps = self._mean_of_references(view, choice)
         return RatePlan(
-            frames_per_message=choice.frames_per_message,
+            frames_per_message=self._sent_choice.frames_per_message,
             motion_quality=choice.quality,
             redundant=choice.redundant,
             reference_bps=reference_bps,
@@ -229,10 +241,8 @@ class RateController:
         if self._motion_began is not None and self._sent_choice is not None:
             motion = motion_bps(self._sent_choice, view, self._rules) + _FEEDBACK_ACK_BPS
         line_bps = min(self._estimate.bps, self._peak_bps) - self._config.audio_bps - motion
-        if self._estimate.state is LineState.CONGESTED:
-            standing = self._queue.standing_s(now)
-            if standing is not None and standing > self._config.estimate.growing_s:
-                line_bps /= 4  # references wait until the queue is gone
+        if self._has_queue(now):
+            line_bps /= 4  # references wait until the queue is gone
         return max(line_bps, _LEAST_KEY_BPS) * _KEY_SHARE / 8
 
     def figures(self, now: float) -> LineFigures:
@@ -244,6 +254,27 @@ class RateController:
             rtt_s=self._frames.round_trip_s(),
             standing_queue_s=self._queue.standing_s(now),
         )
+
+    def _hurried(self, choice: Choice, view: LineView, now: float) -> Choice:
+        """The choice, in shorter messages while the answer to a long one is overdue.
+
+        As in RFC 8985 that is not held to the estimate, but to the cap, and it waits for a queue that is known.
+        """
+        if choice.frames_per_message * choice.divisor / view.source_fps < _LONG_MESSAGE_S:
+            return choice
+        lone_losses = self._redundancy.on and view.burst_messages < _BURST_MESSAGES
+        overdue = self._replies.overdue(self._frames.round_trip_s(), now, lone_losses=lone_losses)
+        if not overdue or self._has_queue(now):
+            return choice
+        shorter = [replace(choice, frames_per_message=frames) for frames in range(1, choice.frames_per_message)]
+        most_bps = self._peak_bps - self._config.audio_bps - _FEEDBACK_ACK_BPS
+        return next((one for one in shorter if motion_bps(one, view, self._rules) <= most_bps), choice)
+
+    def _has_queue(self, now: float) -> bool:
+        """Whether a queue stands on the line that we built."""
+        standing = self._queue.standing_s(now)
+        congested = self._estimate.state is LineState.CONGESTED
+        return congested and standing is not None and standing > self._config.estimate.growing_s
 
     def _view(self, now: float) -> LineView:
         rtt = self._frames.round_trip_s()

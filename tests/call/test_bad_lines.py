@@ -1,5 +1,6 @@
 """Whole calls over bad lines, in made-up time: the figures that a call must reach (docs/call.md)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,27 @@ def test_lost_datagrams_cost_few_frames(studio: Studio, rate: RateControlConfig,
     assert result.plans[-1].redundant
 
 
+@pytest.mark.parametrize("seed", [8, 19, 28])
+def test_a_burst_hardly_stops_the_picture_in_long_messages_either(studio: Studio, seed: int) -> None:
+    """Eight messages of seven frames are more than two seconds: the end of a burst is found with shorter ones."""
+    line = parse_line(f"loss=0.1,burst=8,delay_ms=30,seed={seed}")
+    result = hold_virtual_call(studio, SAVING, 9.0, line=line, back=replace(line, seed=seed + 1))
+    assert result.statistics is not None
+    assert result.statistics.lost >= 8, "a burst passed"
+    assert max(plan.frames_per_message for plan in result.plans) >= 7
+    assert result.freeze_ms() <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [("jitter_ms=50,delay_ms=30", 5), ("reorder=0.1,delay_ms=30", 10)],
+    ids=["jitter", "reordering"],
+)
+def test_answers_that_are_only_late_hardly_shorten_messages(studio: Studio, text: str, most: int) -> None:
+    result = _call(studio, SAVING, text, 10.0)
+    assert sum(plan.frames_per_message < 3 for plan in result.plans) <= most, "of 250 frames"
+
+
 @pytest.mark.parametrize(
     ("text", "least"),
     [
@@ -102,3 +124,13 @@ def test_a_user_s_cap_holds_from_the_first_byte(studio: Studio) -> None:
     for start in range(20):
         window = [size for when, size in result.wire if 0.5 * start <= when < 0.5 * start + 2.0]
         assert sum(window) * 8 / 2.0 <= 15_000 + 600 * 8 / 2.0, "exact to one datagram"
+
+
+def test_a_user_s_cap_holds_while_answers_are_overdue(studio: Studio) -> None:
+    config = RateControlConfig(mode=DelayMode.SAVING, cap_bps=12_000)
+    line = parse_line("loss=0.1,burst=8,delay_ms=30,seed=19")
+    result = hold_virtual_call(studio, config, 9.0, line=line, back=replace(line, seed=20))
+    assert min(plan.frames_per_message for plan in result.plans) < 7, "some were shorter than usual"
+    for start in range(70):
+        window = [size for when, size in result.wire if 0.1 * start <= when < 0.1 * start + 2.0]
+        assert sum(window) * 8 / 2.0 <= 12_000 + 600 * 8 / 2.0, "exact to one datagram"

@@ -161,3 +161,48 @@ def test_audio_comes_out_of_the_same_cap() -> None:
     without = simulate(RateControlConfig(cap_bps=40_000), Line(capacity_bps=_wide), 20.0)
     beside = simulate(RateControlConfig(cap_bps=40_000, audio_bps=20_000), Line(capacity_bps=_wide), 20.0)
     assert beside.sent_bps(5.0, 20.0) < 20_000 < without.sent_bps(5.0, 20.0)
+
+
+def _after_a_silence(config: RateControlConfig, silent_s: float) -> RatePlan:
+    """The plan of a sender whose messages were answered for five seconds, and now are not for so long."""
+    controller = RateController(config)
+    controller.on_round_trip(0.06, 0.0)
+    sequence, waiting, plan = -1, 0, RatePlan()
+    answers: list[tuple[float, int, int]] = []
+    for frame in range(125 + round(25 * silent_s)):
+        now = 0.04 * frame
+        controller.on_capture(now)
+        while answers and answers[0][0] <= now:
+            _, newest, time_ms = answers.pop(0)
+            controller.on_feedback(
+                MotionFeedback(
+                    sequence=newest, received=(1 << 32) - 1, time_ms=time_ms, transit_ms=30, held_ms=0, lost=0
+                ),
+                now,
+            )
+        plan = controller.plan(now)
+        sequence, waiting = (sequence + 1) & 0xFF, waiting + 1
+        if waiting >= plan.frames_per_message:
+            controller.on_sent(sequence, waiting, 4 + 5 * waiting, now, now)
+            waiting = 0
+            if frame < 125:
+                answers.append((now + 0.06, sequence, round(1000 * now)))
+    return plan
+
+
+def test_messages_are_short_while_an_answer_is_overdue() -> None:
+    saving = RateControlConfig(mode=DelayMode.SAVING)
+    assert _after_a_silence(saving, 0.0).frames_per_message == 7
+    assert _after_a_silence(saving, 0.8).frames_per_message == 1
+    assert _after_a_silence(saving, 1.8).frames_per_message == 7, "an outage"
+
+
+def test_messages_are_no_shorter_than_the_cap_carries() -> None:
+    capped = RateControlConfig(mode=DelayMode.SAVING, cap_bps=12_000)
+    assert 1 < _after_a_silence(capped, 0.8).frames_per_message < 7
+
+
+def test_messages_that_are_short_already_stay_as_they_are() -> None:
+    plan = _after_a_silence(RateControlConfig(), 0.0)
+    assert _after_a_silence(RateControlConfig(), 0.8) == plan
+    assert plan.frames_per_message == 2
