@@ -11,7 +11,8 @@ from adasr_core.adapter import Adapter
 from adasr_core.bitstream import BITSTREAM_VERSION, MotionCodec
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import FaceModel
-from call.control import Hello, Ready, ReferenceAck, ReferenceRequest
+from call.control import Hello, Kept, Ready, ReferenceAck, ReferenceRequest
+from call.kept_calls import KeptCalls
 from call.liveness import PathQuality
 from call.messages import (
     Accepted,
@@ -67,6 +68,9 @@ class CallCourse:
         self._sending: SendingLoop | None = None
         self._receiving: ReceivingLoop | None = None
         self._remote: Hello | None = None
+        self._kept_calls = KeptCalls(config.remember, bundle) if config.remember is not None else None
+        self._kept_heard = False
+        self._remembered = (0, 0)
         self._remote_ready = False
         self._media_began: float | None = None
         self._ended: CallEnded | None = None
@@ -126,12 +130,14 @@ class CallCourse:
                 self._hang_up.set()
 
     def close(self) -> None:
-        """Stop the loops and the transport process."""
+        """Stop the loops and the transport process, and write what is kept for later calls."""
         if self._sending is not None:
             self._sending.stop()
         if self._receiving is not None:
             self._receiving.stop()
         self._transport.close()
+        if self._kept_calls is not None:
+            self._remembered = self._kept_calls.close()
 
     def report(self) -> CallReport:
         """How the call went.
@@ -150,6 +156,7 @@ class CallCourse:
             self._sending.report() if self._sending else None,
             self._receiving.report() if self._receiving else None,
             self._ended.statistics or self._statistics,
+            self._remembered,
         )
 
     def _on_message(self, message: LinkMessage) -> None:
@@ -184,7 +191,8 @@ class CallCourse:
                 threads=config.sending_threads,
                 parts=("detector", "encoder", "motion", "generator") if closed_loop else ("detector",),
             )
-            sender = Sender(model, codec, config.sender)
+            kept_references = self._kept_calls.for_sender() if self._kept_calls is not None else None
+            sender = Sender(model, codec, config.sender, kept_references)
             self._sending = SendingLoop(config.source, sender, self._transport.send, self._recording, config.rate)
         if config.receives and self._sink is not None:
             model = FaceModel.load(
@@ -195,7 +203,8 @@ class CallCourse:
                 parts=("encoder", "motion", "generator"),
                 adapter=self._adapter,
             )
-            receiver = Receiver(model, codec, config.receiver)
+            kept_pictures = self._kept_calls.for_receiver() if self._kept_calls is not None else None
+            receiver = Receiver(model, codec, config.receiver, kept_pictures)
             duplex = config.source is not None
             self._receiving = ReceivingLoop(receiver, self._sink, self._transport.send, self._inbox, duplex=duplex)
 
@@ -220,16 +229,29 @@ class CallCourse:
                     self._sending.hear(message)
             case Accepted():
                 self._remote = message.remote
+                if self._receiving is not None and message.remote.sends:
+                    self._announce()
                 self._transport.send(SendControl(Ready()))
                 if self._receiving is not None and message.remote.sends:
                     self._receiving.start()
             case ReceivedControl(Ready()):
                 self._remote_ready = True
+            case ReceivedControl(Kept() as kept):
+                # One that comes late, or again, changes nothing: names would be answered by requests.
+                if self._sending is not None and not self._kept_heard and not self._remote_ready:
+                    self._kept_heard = True
+                    self._sending.hear(kept)
             case ReceivedControl(ReferenceAck() | ReferenceRequest() as feedback):
                 if self._sending is not None:
                     self._sending.hear(feedback)
             case _:
                 raise AssertionError(f"a transport process does not send {type(message).__name__} here")
+
+    def _announce(self) -> None:
+        """Say which pictures are kept here, in front of the word that video may come; nothing when none are."""
+        kept = self._kept_calls.announcement() if self._kept_calls is not None else None
+        if kept is not None:
+            self._transport.send(SendControl(kept))
 
     def _check(self, now: float) -> None:
         if self._remote is None:

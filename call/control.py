@@ -14,9 +14,11 @@ from typing import Any
 import msgpack
 
 from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.bitstream.kept_picture import MARK_BYTES, MAX_MARKS, SALT_BYTES
 
 MAX_CONTROL_BYTES = 4096
 _MAX_TEXT = 200
+_MAX_BINARY = MARK_BYTES * MAX_MARKS
 _MAX_INTEGER = 2**62
 
 
@@ -46,6 +48,19 @@ class Hello:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The networks are loaded: video may be sent to this peer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Pictures of earlier calls that this peer keeps; at most once, before ``ready``, by a peer that keeps some.
+
+    Attributes:
+        salt: 8 random bytes of this call.
+        marks: 4 bytes for each of 1 to 64 pictures, see `adasr_core.bitstream.kept_picture`.
+    """
+
+    salt: bytes
+    marks: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +98,11 @@ class Bye:
     reason: str
 
 
-ControlMessage = Hello | Ready | ReferenceAck | ReferenceRequest | Ping | Pong | Bye
+ControlMessage = Hello | Kept | Ready | ReferenceAck | ReferenceRequest | Ping | Pong | Bye
 
 _TYPES: dict[str, type[ControlMessage]] = {
     "hello": Hello,
+    "kept": Kept,
     "ready": Ready,
     "reference_ack": ReferenceAck,
     "reference_request": ReferenceRequest,
@@ -95,20 +111,22 @@ _TYPES: dict[str, type[ControlMessage]] = {
     "bye": Bye,
 }
 _NAMES = {message_type: name for name, message_type in _TYPES.items()}
-_FIELD_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
+_FIELD_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes}
 
 
 def pack_control(message: ControlMessage) -> bytes:
     """Write one control message.
 
     Raises:
-        ValueError: a text field is longer than 200 characters.
+        ValueError: a text field is longer than 200 characters, or a binary one than 256 bytes.
     """
     fields: dict[str, Any] = {"t": _NAMES[type(message)]}
     for field in dataclasses.fields(message):
         value = getattr(message, field.name)
         if isinstance(value, str) and len(value) > _MAX_TEXT:
             raise ValueError(f"control field {field.name}: {len(value)} characters, at most {_MAX_TEXT}; shorten it")
+        if isinstance(value, bytes) and len(value) > _MAX_BINARY:
+            raise ValueError(f"control field {field.name}: {len(value)} bytes, at most {_MAX_BINARY}; shorten it")
         fields[field.name] = value
     packed: bytes = msgpack.packb(fields)
     return packed
@@ -142,7 +160,17 @@ def unpack_control(data: bytes) -> ControlMessage:
         raise BitstreamError(
             f"reference_ack: got slot {message.slot}, generation {message.generation}, expected 0 to 15"
         )
+    if isinstance(message, Kept):
+        _check_kept(message)
     return message
+
+
+def _check_kept(message: Kept) -> None:
+    if len(message.salt) != SALT_BYTES or not message.marks or len(message.marks) % MARK_BYTES:
+        raise BitstreamError(
+            f"kept: got a salt of {len(message.salt)} bytes and marks of {len(message.marks)}, expected {SALT_BYTES} "
+            f"and 1 to {MAX_MARKS} times {MARK_BYTES}"
+        )
 
 
 def _check_field(name: str, value: object, expected: type) -> None:
@@ -150,5 +178,7 @@ def _check_field(name: str, value: object, expected: type) -> None:
         raise BitstreamError(f"{name}: got {type(value).__name__}, expected {expected.__name__}")
     if isinstance(value, str) and (len(value) > _MAX_TEXT or not value.isprintable()):
         raise BitstreamError(f"{name}: expected at most {_MAX_TEXT} printable characters")
+    if isinstance(value, bytes) and len(value) > _MAX_BINARY:
+        raise BitstreamError(f"{name}: got {len(value)} bytes, expected at most {_MAX_BINARY}")
     if isinstance(value, int) and not 0 <= value <= _MAX_INTEGER:
         raise BitstreamError(f"{name}: got {value}, expected 0 to 2**62")

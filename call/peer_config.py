@@ -43,6 +43,8 @@ class PeerConfig:
     """Where frames come from; None sends nothing."""
     receives: bool = True
     """Rebuild what the other peer sends."""
+    remember: Path | None = None
+    """Folder for pictures that are kept from call to call; None keeps nothing."""
     seconds: float | None = None
     """End the call so long after media began; None goes on until somebody hangs up or the source ends."""
     loopback_only: bool = False
@@ -105,6 +107,7 @@ class CallReport:
         sending: what was sent; None when nothing was to be.
         receiving: what was rebuilt; None when nothing was to be.
         statistics: the transport's last totals.
+        remembered: pictures of ours and of the other side's that were kept for later calls.
     """
 
     reason: str
@@ -113,3 +116,4 @@ class CallReport:
     sending: SendingReport | None
     receiving: ReceivingReport | None
     statistics: TransportStatistics | None
+    remembered: tuple[int, int] = (0, 0)

@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from adasr_core.bitstream import BitstreamError, MotionFeedback, MotionMessage
-from call.control import ReferenceAck, ReferenceRequest
+from adasr_core.bitstream import PICTURE_KEPT, BitstreamError, MotionFeedback, MotionMessage
+from call.control import Kept, ReferenceAck, ReferenceRequest
 from call.drop_oldest import DropOldestQueue
 from call.gathered_frames import GatheredFrame, GatheredFrames
 from call.key_sender import KeySenderConfig
@@ -35,7 +35,7 @@ from call.sources import CapturedFrame, FrameSource, SourceError
 from sender import CropMode, RatePlan, ReferencePolicyConfig, Sender, SenderConfig, TrackerConfig
 from sender.rate_control import RateControlConfig, RateController
 
-LineNews = ReferenceAck | ReferenceRequest | ReceivedFeedback | TransportStatistics
+LineNews = Kept | ReferenceAck | ReferenceRequest | ReceivedFeedback | TransportStatistics
 """What a sending loop hears from the other side and from its transport."""
 
 _NEWEST_FRAMES = 2
@@ -103,7 +103,7 @@ class SendingLoop:
         self._plan: RatePlan | None = None
         self._coded_s: float | None = None
         self._key_rate = (0.0, 0.0)  # bytes a second, when it was told
-        self._first_reference: tuple[float, int] | None = None  # when it left, its bytes
+        self._first_reference: tuple[float, int, bool] | None = None  # when it left, its bytes, a name alone
         self._first_acknowledged = False
         self.failure: Exception | None = None
         self._threads = [
@@ -201,9 +201,10 @@ class SendingLoop:
         if output.reference is not None and output.reason is not None:
             data = output.reference.pack()
             self._send(SendReference(data))
-            self._tally.sent_reference(len(data), output.reason.value)
+            named = output.reference.picture_codec == PICTURE_KEPT
+            self._tally.sent_reference(len(data), output.reason.value, named=named)
             if self._first_reference is None:
-                self._first_reference = (time.monotonic(), len(data))
+                self._first_reference = (time.monotonic(), len(data), named)
 
     def _send_motion(self, message: MotionMessage, anchor: bytes | None = None) -> None:
         packed = message.pack()
@@ -226,6 +227,8 @@ class SendingLoop:
                     self._note_first_acknowledgement(when)
                 case ReferenceRequest():
                     self._sender.request_reference()
+                case Kept():
+                    self._sender.take_kept_marks(news.salt, news.marks)
                 case ReceivedFeedback():
                     self._take_feedback(news.data, when)
                 case TransportStatistics():
@@ -247,8 +250,8 @@ class SendingLoop:
     def _note_first_acknowledgement(self, when: float) -> None:
         if self._first_reference is not None and not self._first_acknowledged:
             self._first_acknowledged = True
-            left_s, size = self._first_reference
-            self._controller.on_first_reference(size, when - left_s)
+            left_s, size, named = self._first_reference
+            self._controller.on_first_reference(size, when - left_s, named=named)
 
     def _follow_line(self, time_s: float) -> None:
         """Take the plan for this frame to the sender, and the pace of references to the transport."""

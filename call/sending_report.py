@@ -25,6 +25,7 @@ class SendingReport:
         motion_bytes: their bytes, without any transport header.
         references: references sent.
         reference_bytes: bytes of references.
+        references_named: of the references, those whose picture is one of an earlier call, by name alone.
         references_by_kind: how many were sent for each reason.
         anchors: pictures sent with motion messages, between which frames are drawn.
         anchor_bytes: their bytes.
@@ -44,6 +45,7 @@ class SendingReport:
     motion_bytes: int
     references: int
     reference_bytes: int
+    references_named: int
     references_by_kind: tuple[tuple[str, int], ...]
     anchors: int
     anchor_bytes: int
@@ -65,7 +67,7 @@ class SendingTally:
         self._without_face = 0
         self._messages = 0
         self._motion_bytes = 0
-        self._reference_bytes = 0
+        self._reference_bytes = self._references_named = 0
         self._kinds: Counter[str] = Counter()
         self._anchors = self._anchor_bytes = 0
         self._malformed = 0
@@ -100,8 +102,9 @@ class SendingTally:
             self._coding_ms.append((now - time_s) * 1000)
         self.frames_sent += len(capture_times_s)
 
-    def sent_reference(self, size_bytes: int, kind: str) -> None:
-        """A reference left."""
+    def sent_reference(self, size_bytes: int, kind: str, *, named: bool = False) -> None:
+        """A reference left. named: its picture is one of an earlier call, by name alone."""
+        self._references_named += named
         self._reference_bytes += size_bytes
         self._kinds[kind] += 1
 
@@ -127,6 +130,7 @@ class SendingTally:
             motion_bytes=self._motion_bytes,
             references=self._kinds.total(),
             reference_bytes=self._reference_bytes,
+            references_named=self._references_named,
             references_by_kind=tuple(sorted(self._kinds.items())),
             anchors=self._anchors,
             anchor_bytes=self._anchor_bytes,

@@ -16,12 +16,14 @@ from adasr_core.bitstream.packets import (
     GENERATIONS,
     PICTURE_AV1_CHAIN,
     PICTURE_AVIF,
+    PICTURE_KEPT,
     REFERENCE_SLOTS,
     ReferencePacket,
 )
 from adasr_core.bitstream.picture import decode_picture
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
+from receiver.kept_pictures import KeptPictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +54,11 @@ class Standing(Enum):
 class ReferenceBank:
     """Slots 0..15. A slot is overwritten by the next reference that names it."""
 
-    def __init__(self, model: FaceModel, codec: MotionCodec) -> None:
+    def __init__(self, model: FaceModel, codec: MotionCodec, kept: KeptPictures | None = None) -> None:
+        """Begin with nothing held. kept: pictures of earlier calls, which a packet may name; None: there are none."""
         self._model = model
         self._codec = codec
+        self._kept = kept
         self._chain = Av1ChainDecoder(model.frame_px)
         self._held: dict[int, HeldReference] = {}
 
@@ -90,6 +94,8 @@ class ReferenceBank:
             packet=packet,
         )
         self._held[packet.slot] = fresh
+        if self._kept is not None and packet.picture_codec != PICTURE_KEPT:
+            self._kept.note_reference(picture)
         return fresh
 
     def decode_anchor(self, packet: AnchorPacket) -> npt.NDArray[np.uint8]:
@@ -98,7 +104,10 @@ class ReferenceBank:
         Raises:
             BitstreamError: it cannot be decoded, or another one was expected. Ask for a reference.
         """
-        return self._chain.decode(packet.picture)
+        picture = self._chain.decode(packet.picture)
+        if self._kept is not None:
+            self._kept.note_anchor(packet.picture, picture)
+        return picture
 
     def _base(self, packet: ReferencePacket) -> MotionParameters | None:
         """Parameters that the packet's are coded against."""
@@ -114,7 +123,12 @@ class ReferenceBank:
             return decode_picture(packet.picture, packet.frame_px)
         if packet.picture_codec == PICTURE_AV1_CHAIN:
             return self._chain.decode(packet.picture)
-        raise BitstreamError(f"reference picture codec: got {packet.picture_codec}, expected 1 (AVIF) or 2 (AV1 chain)")
+        if packet.picture_codec == PICTURE_KEPT and self._kept is not None:
+            return self._kept.find(packet.picture, packet.frame_px)
+        raise BitstreamError(
+            f"reference picture codec: got {packet.picture_codec}, expected 1 (AVIF), 2 (AV1 chain) or, where pictures "
+            "are kept from call to call, 3; ask for a reference"
+        )
 
     def find(self, slot: int, generation: int) -> HeldReference | None:
         """The reference of this slot (0..15) and generation (0..15), or None."""

@@ -26,13 +26,14 @@ from adasr_core.bitstream import (
     MotionMessage,
     is_anchor,
 )
-from adasr_core.bitstream.packets import ReferencePacket
+from adasr_core.bitstream.packets import PICTURE_KEPT, ReferencePacket
 from adasr_core.engines import FaceModel
 from receiver.anchors import Anchors
 from receiver.bank import HeldReference, ReferenceBank, Standing
 from receiver.concealment import Concealment, Sample
 from receiver.due_frames import Arrival, Incoming, Known, Origin
 from receiver.frame_history import FrameHistory
+from receiver.kept_pictures import KeptPictures
 from receiver.playout import PlayoutBuffer
 from receiver.playout_config import PlayoutConfig
 
@@ -142,11 +143,18 @@ class _Motion:
 class Receiver:
     """Turns the packets of one sender into frames."""
 
-    def __init__(self, model: FaceModel, codec: MotionCodec, config: ReceiverConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        codec: MotionCodec,
+        config: ReceiverConfig | None = None,
+        kept: KeptPictures | None = None,
+    ) -> None:
+        """Begin with nothing. kept: pictures of earlier calls, which the sender may name; None: nothing is kept."""
         self._model = model
         self._codec = codec
         config = config if config is not None else ReceiverConfig()
-        self._bank = ReferenceBank(model, codec)
+        self._bank = ReferenceBank(model, codec, kept)
         self._anchors = Anchors(model)
         self._history = FrameHistory()
         self._playout: PlayoutBuffer[_Motion] = PlayoutBuffer(
@@ -215,7 +223,9 @@ class Receiver:
             self._malformed += 1
             self._wants_reference = True
             raise
-        self._anchors.add_reference(held.time_ms, held.picture, held.parameters, held.features)
+        if held.packet.picture_codec != PICTURE_KEPT:
+            # A picture of another call, in another light, is no neighbour to mix with one of this moment.
+            self._anchors.add_reference(held.time_ms, held.picture, held.parameters, held.features)
         self._references += 1
         self._wants_reference = False
         self._undecodable_since = None

@@ -3,7 +3,8 @@
 from sender.rate_plan import DEFAULT_MOTION_QUALITY, RatePlan
 from sender.reference_pictures import PictureCoding, PictureConfig
 from sender.reference_policy import ReferencePolicyConfig, ReferenceReason
-from sender.sender import Sender, SenderConfig, SenderOutput, SenderStatistics
+from sender.sender import Sender, SenderConfig
+from sender.sender_output import SenderOutput, SenderStatistics
 from sender.sent_references import BankConfig
 from sender.tracker import CropMode, FaceTracker, TrackedFace, TrackerConfig
 

@@ -56,6 +56,10 @@ class AnchorPace:
         """A reference of this frame went out: as good as an anchor, and paid for elsewhere."""
         self._frames = 0
 
+    def hurry(self) -> None:
+        """No picture of this video went out yet, though motion will: the next message shall have an anchor."""
+        self._frames = self._plan.anchor_frames
+
 
 def _burst_bytes(plan: RatePlan) -> int:
     return max(_LEAST_BURST_BYTES, int(plan.reference_bps / 8 * _BURST_S))

@@ -112,7 +112,8 @@ class PictureConfig:
 class CodedPicture:
     """A reference picture as it is sent.
 
-    codec: PICTURE_AVIF or PICTURE_AV1_CHAIN. data: the packet's picture field. key: decodes without any other picture.
+    codec: PICTURE_AVIF, PICTURE_AV1_CHAIN, or PICTURE_KEPT for one that is named and not coded. data: the packet's
+    picture field. key: decodes without any other picture. shown: what the receiver sees, where it is known already.
     """
 
     codec: int

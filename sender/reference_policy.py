@@ -169,14 +169,16 @@ class ReferencePolicy:
             return ReferenceReason.QUALITY
         return None
 
-    def sent(self, count_bytes: int, time: float, reason: ReferenceReason) -> None:
-        """A reference of `count_bytes` went out at `time`."""
+    def sent(self, count_bytes: int, time: float, reason: ReferenceReason, *, named: bool = False) -> None:
+        """A reference of `count_bytes` went out at `time`. named: its picture is a kept one, by name alone."""
         if reason is ReferenceReason.FIRST:
             # What it costs is the price of a call, not of its rate; what follows shall keep to the rate from here on.
-            self._bucket.spend(max(int(self._bucket.level_bytes(time)), 0), time)
+            # Behind a name the first picture of this call is still to come, and shall not wait.
+            left = _PLENTY * self._expected_bytes if named else 0.0
+            self._bucket.spend(max(int(self._bucket.level_bytes(time) - left), 0), time)
         else:
             self._bucket.spend(count_bytes, time)
-        if reason in (ReferenceReason.QUALITY, ReferenceReason.CROP_MOVED):
+        if reason in (ReferenceReason.QUALITY, ReferenceReason.CROP_MOVED) and not named:
             # One that begins a chain is larger than those to come.
             typical = min(count_bytes, _SURPRISE * self._expected_bytes)
             self._expected_bytes += _LEARNING * (typical - self._expected_bytes)

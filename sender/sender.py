@@ -18,25 +18,27 @@ import numpy.typing as npt
 
 from adasr_core.bitstream.anchor import AnchorPacket
 from adasr_core.bitstream.feedback import MotionFeedback
+from adasr_core.bitstream.kept_picture import KeptPicture
 from adasr_core.bitstream.motion import MotionCodec
 from adasr_core.bitstream.motion_message import MotionMessage
-from adasr_core.bitstream.packets import ReferencePacket
+from adasr_core.bitstream.packets import PICTURE_KEPT, ReferencePacket
 from adasr_core.engines import FaceModel
 from adasr_core.geometry import MotionParameters, SquareCrop, extract_crop
 from sender.anchor_pace import AnchorPace
 from sender.closed_loop import ClosedLoop, PushedFrame, picture_quality_db
+from sender.kept_references import KeptReferences
 from sender.look import Look
 from sender.motion_stream import MotionReference, MotionStream
 from sender.rate_plan import RatePlan
 from sender.reference_maker import ReferenceMaker
 from sender.reference_pictures import PictureConfig
 from sender.reference_policy import ReferencePolicy, ReferencePolicyConfig, ReferenceReason, Situation
+from sender.sender_output import SenderOutput, SenderStatistics
 from sender.sent_references import BankConfig, SentReference, SentReferences
 from sender.tracker import FaceTracker, TrackedFace, TrackerConfig
 
 Image = npt.NDArray[np.uint8]
 
-_ANEW = (ReferenceReason.FIRST, ReferenceReason.REQUESTED)
 _SCENE_AFTER_S = 0.5
 _SCENE_CHANGED_DB = 28.0
 _CROP_MOVED_SHARE = 0.2
@@ -72,63 +74,33 @@ class SenderConfig:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class SenderOutput:
-    """What one frame gave.
-
-    reference: to be sent reliably and in order, before `messages` where both are there; reason: why. anchor: likewise,
-    in the company of the last of `messages`, whose newest frame it shows. messages: to be sent at once, oldest first;
-    often none, while frames are gathered. coded: whether the frame's motion is in one of
-    them or will be in a later one. picture: uint8 [512, 512, 3], what the packets describe; None when there is nothing
-    to show. `close_loop` still reads it. crop: where it lies in the image. confidence: of the face, 0 to 1.
-    """
-
-    reference: ReferencePacket | None
-    reason: ReferenceReason | None
-    anchor: AnchorPacket | None
-    messages: tuple[MotionMessage, ...]
-    coded: bool
-    face_found: bool
-    confidence: float
-    crop: SquareCrop | None
-    picture: Image | None
-
-
-@dataclass(frozen=True, slots=True)
-class SenderStatistics:
-    """Counts since the start. Sizes are packed packets without any transport header. motion_frames: in messages.
-
-    quality_db: the latest rebuild with the reference in use; fresh_quality_db: what a fresh reference should give.
-    Without a closed loop both are guesses from the pose. references_in_use: acknowledged ones that show a face.
-    """
-
-    frames: int
-    frames_with_face: int
-    motion_frames: int
-    motion_messages: int
-    motion_bytes: int
-    references: int
-    reference_bytes: int
-    anchors: int
-    anchor_bytes: int
-    references_in_use: int
-    quality_db: float | None
-    fresh_quality_db: float | None
-
-
 class Sender:
     """Turns the frames of one video into reference and motion packets."""
 
-    def __init__(self, model: FaceModel, codec: MotionCodec, config: SenderConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        codec: MotionCodec,
+        config: SenderConfig | None = None,
+        kept: KeptReferences | None = None,
+    ) -> None:
+        """Begin with nothing sent. kept: pictures of earlier calls; None: nothing is kept from call to call.
+
+        Raises:
+            ValueError: kept pictures with one key frame only.
+        """
+        self._kept = kept
         self._model = model
         self._codec = codec
         self._config = config if config is not None else SenderConfig()
+        if kept is not None and self._config.policy.single_key_frame:
+            raise ValueError("kept: with single_key_frame nothing better follows a kept picture; leave one of them out")
         self._tracker = FaceTracker(model, self._config.tracker)
         plan = self._config.plan
         pictures = self._config.pictures
         self._policy = ReferencePolicy(self._config.policy, plan.reference_bps, pictures.expected_bytes)
         self._references = SentReferences(self._config.bank)
-        self._maker = ReferenceMaker(codec, self._references, model.frame_px, pictures)
+        self._maker = ReferenceMaker(codec, self._references, model.frame_px, pictures, kept)
         self._maker.set_plan(plan)
         self._pace = AnchorPace(plan)
         self._hold_anchors = False
@@ -163,14 +135,24 @@ class Sender:
 
     def acknowledge_reference(self, slot: int, generation: int) -> bool:
         """The receiver holds this reference. False (and no effect) when it is not one in use."""
-        return self._references.acknowledge(slot, generation)
+        known = self._references.acknowledge(slot, generation)
+        if known:
+            self._maker.acknowledged(slot, generation)
+        return known
+
+    def take_kept_marks(self, salt: bytes, marks: bytes) -> None:
+        """The receiver keeps pictures of earlier calls, see `adasr_core.bitstream.kept_picture`."""
+        if self._kept is not None:
+            self._kept.take_marks(salt, marks)
 
     def request_reference(self) -> None:
         """The receiver wants a new reference: it goes with the next frame, coded against nothing.
 
         Once acknowledged, it replaces all older ones. Asking again while that reference is on its way changes nothing.
+        A kept picture that is on its way by its name is none that the receiver has: it is not named again.
         """
-        if self._time is not None and self._policy.request(awaiting=self._references.awaiting):
+        awaiting = self._references.awaiting and not self._maker.refuse_kept()
+        if self._time is not None and self._policy.request(awaiting=awaiting):
             self._references.distrust_until(self._time)
             self._stream.forget_bases()
 
@@ -328,25 +310,35 @@ class Sender:
             crop,
             time,
             reference_bps=self._policy.rate_bps,
-            hurried=reason.hurried,
-            anew=reason in _ANEW,
+            reason=reason,
             scene=scene,
-            keep_picture=self._config.closed_loop_interval_frames is not None and not scene,
+            keep_picture=self._loop is not None and not scene,
+            measure=None if self._loop is None else lambda kept, its: self._measure_kept(kept, its, picture, look),
         )
         if self._config.assume_acknowledged:
-            self._references.acknowledge(packet.slot, packet.generation)
-        self._pace.sent_reference()
+            self.acknowledge_reference(packet.slot, packet.generation)
+        named = packet.picture_codec == PICTURE_KEPT
+        if named:
+            self._pace.hurry()
+        else:
+            self._pace.sent_reference()
         size_bytes = len(packet.pack())
-        self._policy.sent(size_bytes, time, reason)
+        self._policy.sent(size_bytes, time, reason, named=named)
         self._references_sent += 1
         self._reference_bytes += size_bytes
         return packet
+
+    def _measure_kept(self, kept: KeptPicture, its: Look, picture: Image, look: Look) -> float:
+        """Quality of a rebuild of this frame from a kept picture that looks like `its`, dB."""
+        received = self._codec.quantise(look.parameters, its.parameters, self._config.plan.motion_quality)
+        rebuilt = self._model.rebuild(self._model.encode(kept.picture), its.parameters, received)
+        return picture_quality_db(rebuilt, picture, look.parameters)
 
     def _make_anchor(self, picture: Image, driving: MotionParameters, time: float) -> AnchorPacket | None:
         """The picture of the newest frame of a message that is ready, when one is due."""
         if self._stream.gathered or self._hold_anchors or not self._pace.due(time):
             return None
-        packet, coded = self._maker.make_anchor(picture, time)
+        packet, coded = self._maker.make_anchor(picture, driving, time)
         size_bytes = len(packet.pack())
         self._pace.sent_anchor(size_bytes, time)
         self._anchors_sent += 1

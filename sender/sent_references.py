@@ -36,7 +36,7 @@ class SentReference:
 
     parameters: as the receiver decodes them. look: of its picture before coding. coded: the picture until the features
     are made of it. own_db: quality of a rebuild of its own frame, as estimated from the measured rebuilds; None before
-    the first. scene: shows a place without a face.
+    the first. scene: shows a place without a face. kept: the name of its picture, when it is one of an earlier call.
     """
 
     slot: int
@@ -50,6 +50,7 @@ class SentReference:
     acknowledged: bool = False
     features: ReferenceFeatures | None = None
     own_db: float | None = None
+    kept: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +93,17 @@ class SentReferences:
     def awaiting(self) -> bool:
         """Whether a reference is sent and not acknowledged."""
         return any(not reference.acknowledged for reference in self._held.values())
+
+    @property
+    def awaited_kept(self) -> bytes | None:
+        """The name of the kept picture that is sent as a reference and not acknowledged; None: there is none."""
+        names = (reference.kept for reference in self._held.values() if not reference.acknowledged)
+        return next((name for name in names if name is not None), None)
+
+    @property
+    def kept(self) -> frozenset[bytes]:
+        """Names of the kept pictures among the references."""
+        return frozenset(reference.kept for reference in self._held.values() if reference.kept is not None)
 
     @property
     def current(self) -> SentReference | None:

@@ -57,6 +57,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_rate_options(parser)
     add_display_option(parser)
     add_adapter_option(parser, "the person whom you will see")
+    parser.add_argument(
+        "--remember",
+        type=Path,
+        metavar="DIR",
+        help="keep pictures of this call in DIR, so that a later call with the same person begins at once; both sides "
+        "must; DIR holds faces: delete it to forget them (default: nothing is kept)",
+    )
     parser.add_argument("--device", help="the engine's device (default: the processor)")
     parser.add_argument("--seconds", type=float, help="hang up so long after the video began")
     parser.add_argument("--loopback", action="store_true", help="both sides are on this machine; touch no network")
@@ -82,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         adapter=args.adapter,
         source=source,
         receives=args.sink != "none",
+        remember=args.remember,
         seconds=args.seconds,
         loopback_only=args.loopback,
         connect_timeout_s=30.0 if args.offer or in_files else _ANSWER_WAIT_S,
@@ -103,6 +111,9 @@ def run(args: argparse.Namespace) -> int:
     elif sink is not None:
         sink.close()
     _print_report(report)
+    if args.remember is not None:
+        ours, theirs = report.remembered
+        print(f"kept for later calls: {ours} pictures sent, {theirs} received, in {args.remember}")
     if report.failed:
         print(f"adasr: {report.reason}", file=sys.stderr)
     return 1 if report.failed else 0
@@ -232,10 +243,11 @@ def _print_report(report: CallReport) -> None:
     if report.sending is not None:
         sent = report.sending
         mean = sent.motion_bytes / max(sent.frames_sent, 1)
+        named = f" ({sent.references_named} by name alone)" if sent.references_named else ""
         gathered = sent.frames_sent / max(sent.messages, 1)
         print(
             f"sent: {sent.frames_sent} frames, {mean:.1f} bytes each, {gathered:.1f} a message, "
-            f"{sent.references} references, {sent.anchors} anchors"
+            f"{sent.references} references{named}, {sent.anchors} anchors"
         )
     if report.receiving is not None:
         shown = report.receiving

@@ -6,7 +6,7 @@ Reference packet, big endian::
            | parameters | picture | first 8 bytes of sha256(all before)
 
 ``kind`` is the picture codec, plus 128 when the parameters are coded against another reference's; ``base`` is then that
-one's slot and generation, else 0.
+one's slot and generation, else 0. Of a kept picture the packet has the name alone, 16 bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from adasr_core.bitstream.bounds import require
 from adasr_core.bitstream.errors import BitstreamError
+from adasr_core.bitstream.kept_picture import KEPT_NAME_BYTES
 
 BITSTREAM_VERSION = 3
 """Version of every packet; peers with different versions refuse each other in the handshake."""
@@ -37,6 +38,8 @@ MAX_FRAME_PX = 2048
 PICTURE_AVIF = 1
 PICTURE_AV1_CHAIN = 2
 """A picture coded against earlier ones of its chain, see `adasr_core.bitstream.av1_chain`."""
+PICTURE_KEPT = 3
+"""A picture of an earlier call that both ends kept, by its name, see `adasr_core.bitstream.kept_picture`."""
 
 _REFERENCE = struct.Struct(">4sBHBBHH")
 _REFERENCE_MAGIC = b"AKR2"
@@ -63,7 +66,7 @@ class ReferencePacket:
     time_ms: 0..65535, capture time in milliseconds modulo 65536.
     frame_px: side of the square picture, 16..2048.
     parameters: at most 4096 bytes, see `MotionCodec.encode_reference`. picture: 1 to 262144 bytes.
-    picture_codec: 1 = AVIF, 2 = AV1 chain.
+    picture_codec: 1 = AVIF, 2 = AV1 chain, 3 = kept: then `picture` is its name, 16 bytes.
     base: slot and generation of the reference that `parameters` are coded against; None: coded on their own.
     """
 
@@ -81,9 +84,11 @@ class ReferencePacket:
         require("slot", self.slot, 0, REFERENCE_SLOTS - 1)
         require("generation", self.generation, 0, GENERATIONS - 1)
         require("time_ms", self.time_ms, 0, 0xFFFF)
-        require("picture_codec", self.picture_codec, PICTURE_AVIF, PICTURE_AV1_CHAIN)
+        require("picture_codec", self.picture_codec, PICTURE_AVIF, PICTURE_KEPT)
         require("frame_px", self.frame_px, 16, MAX_FRAME_PX)
         require("parameters length", len(self.parameters), 0, MAX_PARAMETERS_BYTES)
+        if self.picture_codec == PICTURE_KEPT:
+            require("kept picture's name, length", len(self.picture), KEPT_NAME_BYTES, KEPT_NAME_BYTES)
         require("picture length", len(self.picture), 1, MAX_PICTURE_BYTES)
         if self.base is not None:
             require("base slot", self.base[0], 0, REFERENCE_SLOTS - 1)

@@ -8,6 +8,7 @@ from call.control import (
     Bye,
     ControlMessage,
     Hello,
+    Kept,
     Ping,
     Pong,
     Ready,
@@ -23,6 +24,8 @@ def build() -> Target:
     """What unpacks packs to a message that unpacks to the same."""
     messages: tuple[ControlMessage, ...] = (
         Hello(bitstream_version=2, codec_id="0" * 16, model="edge 0.2.0", frame_px=512, sends=True, receives=False),
+        Kept(salt=b"saltsalt", marks=bytes(range(12))),
+        Kept(salt=bytes(8), marks=bytes(256)),
         Ready(),
         ReferenceAck(slot=3, generation=15),
         ReferenceRequest(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from adasr_core.bitstream import BitstreamError, ReferencePacket
+from adasr_core.bitstream import PICTURE_KEPT, BitstreamError, ReferencePacket
 from fuzz.target import Target
 
 _CHECK_BYTES = 8
@@ -18,6 +18,8 @@ def build() -> Target:
         packet.pack(),
         replace(packet, slot=15, generation=15, time_ms=65535, frame_px=2048, parameters=b"").pack(),
         replace(packet, picture=bytes(range(200))).pack(),
+        replace(packet, picture=bytes(range(16)), picture_codec=PICTURE_KEPT).pack(),
+        replace(packet, picture=bytes(16), picture_codec=PICTURE_KEPT, base=(1, 2)).pack(),
     )
     return Target(check=_check, errors=(BitstreamError,), seeds=seeds, max_bytes=512)
 

@@ -14,6 +14,7 @@ from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.packets import (
     PICTURE_AV1_CHAIN,
     PICTURE_AVIF,
+    PICTURE_KEPT,
     ReferencePacket,
     unwrap_u8,
     unwrap_u16,
@@ -52,6 +53,26 @@ def test_golden_bytes() -> None:
     assert ReferencePacket.unpack(AGAINST_GOLDEN) == _golden_against()
     # 21 bytes of head and check.
     assert len(REFERENCE_GOLDEN) == 21 + 3 + 5
+
+
+def test_a_kept_picture_is_its_name() -> None:
+    packet = replace(_golden_reference(), picture=bytes(range(16)), picture_codec=PICTURE_KEPT)
+    assert packet.pack()[7] == 3
+    assert ReferencePacket.unpack(packet.pack()) == packet
+    against = replace(packet, base=(4, 11))
+    assert against.pack()[7:9] == b"\x83\x4b"
+    assert ReferencePacket.unpack(against.pack()) == against
+
+
+@pytest.mark.parametrize("length", [1, 15, 17, 300])
+def test_a_name_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="name"):
+        replace(_golden_reference(), picture=bytes(length), picture_codec=PICTURE_KEPT)
+    # On the wire: as if another codec's picture were a name.
+    content = bytearray(replace(_golden_reference(), picture=bytes(length)).pack()[:-8])
+    content[7] = PICTURE_KEPT
+    with pytest.raises(BitstreamError, match="name"):
+        ReferencePacket.unpack(bytes(content) + hashlib.sha256(content).digest()[:8])
 
 
 def test_a_base_of_0_0_is_a_base() -> None:
@@ -99,7 +120,7 @@ def test_reference_fuzz(noise: bytes, kept: int, repaired: bool) -> None:
     [
         ("magic", 3, 0x31),
         ("picture_codec", 7, 0),
-        ("picture_codec", 7, 3),
+        ("picture_codec", 7, 4),
         ("picture_codec", 7, 0x41),
         ("base", 8, 0x10),
         ("frame_px", 9, 0xFF),
@@ -123,7 +144,7 @@ def test_reference_fields_are_checked_behind_a_right_check(field: str, at: int, 
         {"frame_px": 8},
         {"generation": 16},
         {"picture_codec": 0},
-        {"picture_codec": 3},
+        {"picture_codec": 4},
         {"base": (16, 0)},
         {"base": (0, -1)},
         {"parameters": bytes(4097)},

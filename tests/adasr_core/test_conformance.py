@@ -29,6 +29,7 @@ from adasr_core.bitstream import (
     ReferencePacket,
     read_akc,
 )
+from adasr_core.bitstream.kept_picture import kept_marks, kept_name
 from adasr_core.geometry import MotionParameters
 from tests.conformance import independent_decoder as independent
 from tests.conformance import independent_packets
@@ -54,6 +55,10 @@ class Decoder(Protocol):
     def reference_packet(self, data: bytes) -> dict[str, Any]: ...
 
     def anchor_packet(self, data: bytes) -> dict[str, Any]: ...
+
+    def kept_name(self, rows: bytes, side: int, codec_id: str) -> str: ...
+
+    def kept_marks(self, salt: bytes, names: list[str]) -> str: ...
 
     def feedback(self, data: bytes) -> dict[str, int]: ...
 
@@ -100,6 +105,12 @@ class Product:
         chain, index, *_ = packet.picture
         return {"time_ms": packet.time_ms, "chain": chain, "index": index, "unit": packet.picture[2:].hex()}
 
+    def kept_name(self, rows: bytes, side: int, codec_id: str) -> str:
+        return kept_name(np.frombuffer(rows, np.uint8).reshape(side, side, 3), codec_id).hex()
+
+    def kept_marks(self, salt: bytes, names: list[str]) -> str:
+        return kept_marks(salt, map(bytes.fromhex, names)).hex()
+
     def feedback(self, data: bytes) -> dict[str, int]:
         return dataclasses.asdict(MotionFeedback.unpack(data))
 
@@ -136,6 +147,12 @@ class Independent:
 
     def anchor_packet(self, data: bytes) -> dict[str, Any]:
         return independent_packets.read_anchor_packet(data)
+
+    def kept_name(self, rows: bytes, side: int, codec_id: str) -> str:
+        return independent_packets.name_of_picture(rows, side, codec_id)
+
+    def kept_marks(self, salt: bytes, names: list[str]) -> str:
+        return independent_packets.marks_of_names(salt, names)
 
     def feedback(self, data: bytes) -> dict[str, int]:
         return independent_packets.read_feedback(data)
@@ -304,6 +321,16 @@ def test_reference_packets(decoder: Decoder, case: dict[str, Any]) -> None:
         damaged = data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
         with pytest.raises(decoder.refused):
             decoder.reference_packet(damaged)
+
+
+def test_names_and_marks_of_kept_pictures(decoder: Decoder) -> None:
+    expected = VECTORS["kept_pictures"]
+    names = [
+        decoder.kept_name(bytes.fromhex(case["pixels"]), case["side"], expected["codec_id"])
+        for case in expected["pictures"]
+    ]
+    assert names == [case["picture_name"] for case in expected["pictures"]]
+    assert decoder.kept_marks(bytes.fromhex(expected["salt"]), names) == expected["marks"]
 
 
 @pytest.mark.parametrize("case", VECTORS["anchor_packets"], ids=lambda case: f"time {case['fields']['time_ms']}")

@@ -36,12 +36,18 @@ def _finish(*processes: "subprocess.Popen[str]") -> list[tuple[int, str, str]]:
     return results
 
 
-def test_a_call_into_a_file(bundle: ModelBundle, tmp_path: Path) -> None:
+def test_a_call_into_a_file(bundle: ModelBundle, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     film = tmp_path / "film.mp4"
+    ours, theirs = (tmp_path_factory.mktemp(name) / "kept" for name in ("ours", "theirs"))
     offer = _call(
-        tmp_path, "offer", "--source", "sample", "--full", "--sink", "none", "--seconds", "3", "--model", MODEL
+        tmp_path,
+        "offer",
+        *("--source", "sample", "--full", "--sink", "none", "--seconds", "3", "--model", MODEL),
+        *("--remember", str(ours)),
     )
-    answer = _call(tmp_path, "answer", "--source", "none", "--sink", str(film), "--model", MODEL)
+    answer = _call(
+        tmp_path, "answer", "--source", "none", "--sink", str(film), "--model", MODEL, "--remember", str(theirs)
+    )
     sent, shown = _finish(offer, answer)
     assert sent[0] == 0, sent
     assert shown[0] == 0, shown
@@ -51,6 +57,10 @@ def test_a_call_into_a_file(bundle: ModelBundle, tmp_path: Path) -> None:
     assert len(frames) > 5
     assert f"shown: {len(frames)} frames" in shown[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4"]
+    kept = {path.name for path in (ours / "sent").iterdir()} & {path.name for path in (theirs / "received").iterdir()}
+    assert kept, "both sides keep the same pictures under the same names"
+    assert f"kept for later calls: {len(list((ours / 'sent').iterdir()))} pictures sent, 0 received" in sent[1]
+    assert "kept for later calls: 0 pictures sent" in shown[1]
 
 
 def _other_model(bundle: ModelBundle, folder: Path) -> Path:
@@ -148,6 +158,16 @@ def test_a_camera_that_is_not_there_is_named_before_an_invitation_is_made(tmp_pa
     assert len(err.strip().splitlines()) == 1
     assert "camera /dev/video99: cannot be opened" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_named_before_an_invitation_is_made(bundle: ModelBundle, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("no folder")
+    ((code, out, err),) = _finish(
+        _call(tmp_path, "offer", "--source", "none", "--model", MODEL, "--remember", str(tmp_path / "kept"))
+    )
+    assert (code, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert "no folder for kept pictures" in err
 
 
 def test_a_pasted_text_that_is_no_invitation_is_one_line(bundle: ModelBundle, tmp_path: Path) -> None:

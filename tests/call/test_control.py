@@ -10,6 +10,7 @@ from call.control import (
     Bye,
     ControlMessage,
     Hello,
+    Kept,
     Ping,
     Pong,
     Ready,
@@ -34,7 +35,17 @@ HELLO_MAP: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     "message",
-    [HELLO, Ready(), ReferenceAck(15, 0), ReferenceRequest(), Ping(0), Pong(2**62, 5), Bye("camera unplugged")],
+    [
+        HELLO,
+        Kept(b"saltsalt", b"mark"),
+        Kept(bytes(8), bytes(256)),
+        Ready(),
+        ReferenceAck(15, 0),
+        ReferenceRequest(),
+        Ping(0),
+        Pong(2**62, 5),
+        Bye("camera unplugged"),
+    ],
 )
 def test_round_trip(message: ControlMessage) -> None:
     assert unpack_control(pack_control(message)) == message
@@ -49,6 +60,39 @@ def test_pinned_bytes() -> None:
         pack_control(ReferenceAck(3, 9)).hex()
         == "83a174ad7265666572656e63655f61636ba4736c6f7403aa67656e65726174696f6e09"
     )
+
+
+def test_pinned_bytes_of_what_is_kept() -> None:
+    data = pack_control(Kept(b"saltsalt", b"markMARK"))
+    assert data.hex() == "83a174a46b657074a473616c74c40873616c7473616c74a56d61726b73c4086d61726b4d41524b"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"salt": b"7 bytes"},
+        {"salt": b"9 bytes.."},
+        {"salt": "saltsalt"},
+        {"marks": b""},
+        {"marks": b"12345"},
+        {"marks": bytes(260)},
+        {"marks": bytes(4000)},
+        {"marks": "mark"},
+        {"marks": [b"mark"]},
+        {"marks": 4},
+        {"more": b""},
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"t": "kept", "salt": b"saltsalt", "marks": b"mark"}
+    assert unpack_control(msgpack.packb(fields)) == Kept(b"saltsalt", b"mark")
+    with pytest.raises(BitstreamError, match="kept"):
+        unpack_control(msgpack.packb(fields | change))
+
+
+def test_too_many_marks_are_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match="at most 256"):
+        pack_control(Kept(b"saltsalt", bytes(260)))
 
 
 @pytest.mark.parametrize(

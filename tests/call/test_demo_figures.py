@@ -34,6 +34,7 @@ def _sending(frames: int, seconds: float = 0.0) -> CallReport:
         motion_bytes=20 * frames,
         references=1,
         reference_bytes=5000,
+        references_named=0,
         references_by_kind=(("first", 1),),
         anchors=4,
         anchor_bytes=1000,

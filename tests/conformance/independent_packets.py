@@ -28,7 +28,8 @@ def read_reference_packet(data: bytes) -> dict[str, Any]:
     need(magic == b"AKR2", "magic")
     need(hashlib.sha256(data[:-8]).digest()[:8] == data[-8:], "check")
     need(P <= 4096 and 1 <= len(data) - 13 - P - 8 <= 262_144, "lengths")
-    need(kind & 127 in (1, 2) and 16 <= frame_px <= 2048 and (kind >= 128 or base == 0), "fields")
+    need(kind & 127 != 3 or len(data) - 13 - P - 8 == 16, "the name of a kept picture")
+    need(kind & 127 in (1, 2, 3) and 16 <= frame_px <= 2048 and (kind >= 128 or base == 0), "fields")
     return {
         "slot": place >> 4,
         "generation": place & 15,
@@ -39,6 +40,18 @@ def read_reference_packet(data: bytes) -> dict[str, Any]:
         "parameters": data[13 : 13 + P].hex(),
         "picture": data[13 + P : -8].hex(),
     }
+
+
+def name_of_picture(rows: bytes, side: int, codec_id: str) -> str:
+    """The name of a kept picture, hex; rows: its pixels, R G B, row by row."""
+    need(len(rows) == 3 * side * side, "size")
+    text = b"adasr kept picture" + codec_id.encode() + struct.pack(">H", side) + rows
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def marks_of_names(salt: bytes, names: Sequence[str]) -> str:
+    """What tells of kept pictures, hex."""
+    return "".join(hashlib.sha256(salt + bytes.fromhex(name)).hexdigest()[:8] for name in names)
 
 
 def read_anchor_packet(data: bytes) -> dict[str, Any]:

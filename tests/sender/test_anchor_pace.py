@@ -55,3 +55,16 @@ def test_another_rate_counts_from_now_on() -> None:
 def test_plans_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(bad))}: got"):
         RatePlan(**bad)  # type: ignore[arg-type]
+
+
+def test_a_hurried_anchor_goes_with_the_next_message() -> None:
+    pace = AnchorPace(RatePlan(anchor_frames=8, reference_bps=8000.0))
+    pace.count_frame()
+    assert not pace.due(0.0)
+    pace.hurry()
+    assert pace.due(0.0)
+    pace.sent_anchor(100, 0.0)
+    assert not pace.due(0.0)
+    without = AnchorPace(RatePlan(anchor_frames=0))
+    without.hurry()
+    assert not without.due(0.0)

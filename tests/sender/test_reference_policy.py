@@ -207,3 +207,22 @@ def test_a_moved_crop_asks_for_a_reference_within_the_budget() -> None:
 def test_a_wrong_setting_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         ReferencePolicyConfig(**bad)  # type: ignore[arg-type]
+
+
+def test_behind_a_kept_picture_the_first_one_of_the_call_may_go_at_once() -> None:
+    policy = ReferencePolicy(ReferencePolicyConfig(), RATE_BPS)
+    assert policy.decide(Situation(time=0.0)) is ReferenceReason.FIRST
+    policy.sent(210, 0.0, ReferenceReason.FIRST, named=True)
+    sent = run(policy, lambda time, since: 3.0, 12.0, size_bytes=3000)
+    assert sent[0] < 0.3
+    assert len(sent) >= 2
+    assert sent[1] - sent[0] > 2.5, "that one is charged to the rate"
+
+
+def test_a_name_says_nothing_about_what_pictures_cost() -> None:
+    named, coded = started(), started()
+    for _ in range(5):
+        named.sent(1, 0.0, ReferenceReason.QUALITY, named=True)
+        coded.sent(1, 0.0, ReferenceReason.QUALITY)
+    first = [run(policy, lambda time, since: 2.0 * since, 20.0)[0] for policy in (named, coded)]
+    assert first[0] > first[1], "pictures are not thought cheap because a name was"

@@ -387,3 +387,17 @@ def test_stills_and_both_kinds_can_be_asked_for() -> None:
         )
         sent = [reference for frame in range(40) if (reference := push(sender, frame).reference) is not None]
         assert (sent[0].picture_codec, sent[1].picture_codec) == kinds
+
+
+def test_within_a_call_no_picture_goes_twice() -> None:
+    """A still picture, then another pose and back: what the receiver holds is not sent again."""
+    sender = make(assume_acknowledged=True, plan=RatePlan(reference_bps=100_000.0), closed_loop_interval_frames=None)
+    there, away = talking(0), talking(12)
+    outputs = [
+        sender.push_frame(away if 20 <= frame < 40 or frame >= 60 else there, frame / RATE) for frame in range(80)
+    ]
+    sent = [output.reference for output in outputs if output.reference is not None]
+    assert len(sent) == 2, "one of each pose, although the rate affords more"
+    assert len({packet.picture for packet in sent}) == 2
+    slots = [only(output.messages).slot for output in outputs]
+    assert slots[19] == slots[59] != slots[39] == slots[79]

@@ -186,3 +186,27 @@ def test_scenes_are_kept_apart_and_go_first() -> None:
 def test_a_wrong_size_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="size"):
         BankConfig(size=size)
+
+
+def test_a_kept_picture_is_known_by_its_name() -> None:
+    references = SentReferences(BankConfig())
+    send(references, look(), 0.0, ack=False)
+    assert references.awaited_kept is None, "it is awaited, but no kept one"
+    assert references.kept == frozenset()
+    slot, generation = references.place()
+    named = SentReference(
+        slot=slot,
+        generation=generation,
+        parameters=look().parameters,
+        look=look(),
+        crop=crop(),
+        sent_time=1.0,
+        scene=False,
+        coded=None,
+        kept=b"name",
+    )
+    references.add(named)
+    held = [(references.awaited_kept, references.kept)]
+    references.acknowledge(slot, generation)
+    held.append((references.awaited_kept, references.kept))
+    assert held == [(b"name", frozenset({b"name"})), (None, frozenset({b"name"}))]

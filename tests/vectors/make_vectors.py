@@ -32,7 +32,13 @@ from adasr_core.bitstream import (
 from adasr_core.geometry import MotionParameters
 from fuzz.made_tables import made_tables
 from fuzz.material import head_motion, still
-from tests.vectors.packet_vectors import PICTURE_PX, anchor_vectors, feedback_vectors, reference_vectors
+from tests.vectors.packet_vectors import (
+    PICTURE_PX,
+    anchor_vectors,
+    feedback_vectors,
+    kept_picture_vectors,
+    reference_vectors,
+)
 
 FOLDER = Path(__file__).resolve().parent
 TABLES = FOLDER / "tables.safetensors"
@@ -337,6 +343,7 @@ def main() -> None:
         "feedback": feedback_vectors(),
         "reference_packets": reference_vectors(coded),
         "anchor_packets": anchor_vectors(),
+        "kept_pictures": kept_picture_vectors(),
         "akc": _write_akc(codec, coded, references),
     }
     lines = json.dumps(content, indent=None, separators=(",", ":"))

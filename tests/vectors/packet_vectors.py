@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from adasr_core.bitstream import AnchorPacket, MotionFeedback, ReferencePacket
-from fuzz.material import av1_chain, still
+from adasr_core.bitstream import (
+    PICTURE_KEPT,
+    AnchorPacket,
+    MotionFeedback,
+    ReferencePacket,
+)
+from adasr_core.bitstream.kept_picture import kept_marks, kept_name
+from fuzz.material import av1_chain, smooth_picture, still
 
 PICTURE_PX = 16
+_CODEC_ID = "0123456789abcdef"
+_SALT = b"saltsalt"
 
 
 def feedback_vectors() -> list[dict[str, object]]:
@@ -39,6 +47,25 @@ def reference_vectors(coded: dict[str, bytes]) -> list[dict[str, object]]:
             base=(0, 0),
         ),
         ReferencePacket(slot=3, generation=15, time_ms=1234, frame_px=2048, parameters=b"", picture=b"?"),
+        ReferencePacket(
+            slot=7,
+            generation=1,
+            time_ms=1,
+            frame_px=PICTURE_PX,
+            parameters=coded["plain"],
+            picture=kept_name(smooth_picture(PICTURE_PX), _CODEC_ID),
+            picture_codec=PICTURE_KEPT,
+        ),
+        ReferencePacket(
+            slot=8,
+            generation=2,
+            time_ms=2,
+            frame_px=PICTURE_PX,
+            parameters=coded["on plain"],
+            picture=bytes(range(16)),
+            picture_codec=PICTURE_KEPT,
+            base=(0, 0),
+        ),
     )
     return [
         {
@@ -56,6 +83,21 @@ def reference_vectors(coded: dict[str, bytes]) -> list[dict[str, object]]:
         }
         for packet in packets
     ]
+
+
+def kept_picture_vectors() -> dict[str, object]:
+    """Pictures with their names, and what tells of them."""
+    pictures = [smooth_picture(side) for side in (PICTURE_PX, 17)]
+    names = [kept_name(picture, _CODEC_ID) for picture in pictures]
+    return {
+        "codec_id": _CODEC_ID,
+        "pictures": [
+            {"side": len(picture), "pixels": picture.tobytes().hex(), "picture_name": name.hex()}
+            for picture, name in zip(pictures, names, strict=True)
+        ],
+        "salt": _SALT.hex(),
+        "marks": kept_marks(_SALT, names).hex(),
+    }
 
 
 def anchor_vectors() -> list[dict[str, object]]:
