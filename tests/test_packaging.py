@@ -16,11 +16,13 @@ def configuration() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_the_wheel_brings_every_file_of_the_default_model(configuration: dict[str, Any]) -> None:
+def test_the_wheel_brings_every_file_of_the_models(configuration: dict[str, Any]) -> None:
     included = configuration["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    manifest = open_bundle(ROOT / "models" / "edge").manifest
-    needed = {"manifest.json", *(file.path for file in manifest.files.values())}
-    assert included == {f"models/edge/{name}": f"adasr/models/edge/{name}" for name in needed}
+    needed = {}
+    for folder in sorted((ROOT / "models").iterdir()):
+        for name in ("manifest.json", *(file.path for file in open_bundle(folder).manifest.files.values())):
+            needed[f"models/{folder.name}/{name}"] = f"adasr/models/{folder.name}/{name}"
+    assert included == needed
 
 
 def test_the_wheel_brings_every_package(configuration: dict[str, Any]) -> None:

@@ -88,13 +88,20 @@ def test_five_dimensional_grid_sample_is_refused() -> None:
         check_operators(model, "motion")
 
 
-def test_shipped_model_is_what_its_weights_say() -> None:
-    """models/edge: torch == ONNX Runtime == OpenVINO on the sample clip, from the weights beside the graphs."""
-    bundle = open_bundle("edge")
+@pytest.mark.parametrize(("name", "most_bytes"), [("edge", 20_000_000), ("base", 40_000_000)])
+def test_shipped_models_are_what_their_weights_say(name: str, most_bytes: int) -> None:
+    """Torch == ONNX Runtime == OpenVINO on the sample clip, from the weights beside the graphs."""
+    bundle = open_bundle(name)
     networks, _ = FaceCodecNetworks.load(bundle.folder / WEIGHTS)
     rows = check_parity(networks, bundle.folder, frame_pairs([sample_clip_path()], 512))
     assert all(r.ok for r in rows)
-    assert sum(f.stat().st_size for f in bundle.folder.iterdir()) <= 20_000_000
+    assert sum(f.stat().st_size for f in bundle.folder.iterdir()) <= most_bytes
+
+
+def test_shipped_models_share_one_bitstream() -> None:
+    edge, base = open_bundle("edge"), open_bundle("base")
+    assert base.codec_id == edge.codec_id
+    assert base.path("detector").read_bytes() == edge.path("detector").read_bytes()
 
 
 @pytest.mark.realdata
