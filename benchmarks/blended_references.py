@@ -18,9 +18,9 @@ _REMEMBERED = 16
 class BlendingModel(FaceModel):
     """As `FaceModel`, but a rebuild is the mean of two: with the reference asked for and with the nearest other one."""
 
-    def __init__(self, bundle: ModelBundle, model: DeviceModel) -> None:
+    def __init__(self, bundle: ModelBundle, model: DeviceModel, streams: int = 1) -> None:
         """As `FaceModel`; use `load`."""
-        super().__init__(bundle, model)
+        super().__init__(bundle, model, streams)
         self._seen: deque[tuple[ReferenceFeatures, MotionParameters]] = deque(maxlen=_REMEMBERED)
 
     def forget(self) -> None:

@@ -27,6 +27,7 @@ _LEARNING = 0.3
 _SMOOTHING_S = 0.25
 _LONGEST_STEP_S = 1.0
 _SURPRISE = 2.0
+_MOST_PATIENCE = 4.0
 _PLENTY = 3.0
 _LEAST_SAVED_DB_S = 0.01
 
@@ -64,7 +65,9 @@ class ReferencePolicyConfig:
     min_interval_s: float = 0.15
     """Shortest time between two references, seconds."""
     acknowledgement_timeout_s: float = 3.0
-    """A reference not acknowledged for so long no longer holds back the next one, seconds."""
+    """A reference not acknowledged for so long no longer holds back the next one, seconds. Twice as long for the next
+    one, and so on up to four times, until one is acknowledged: on a line that takes longer than this for a key unit,
+    each would else be given up just before it is there, and a call would never begin."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -108,6 +111,7 @@ class ReferencePolicy:
         self._rate_bps = rate_bps
         self._bucket = TokenBucket(rate_bps, self._burst_bytes(rate_bps))
         self._sent_time: float | None = None
+        self._patience_s = config.acknowledgement_timeout_s
         self._expected_bytes = expected_bytes
         self._last_reason: ReferenceReason | None = None
         self._requested = False
@@ -148,12 +152,17 @@ class ReferencePolicy:
         # A face found while another reference is on its way is not forgotten.
         self._owed = self._owed or now.face_found_anew or (now.no_reference and not now.awaiting)
         elapsed_s = now.time - self._sent_time
-        timed_out = elapsed_s > config.acknowledgement_timeout_s
+        if not now.awaiting:
+            self._patience_s = config.acknowledgement_timeout_s
+        timed_out = elapsed_s > self._patience_s
         if elapsed_s < config.min_interval_s or (now.awaiting and not timed_out and not self._requested):
             return None
         level = self._bucket.level_bytes(now.time)
         if level > -self._burst_bytes(self._rate_bps):
-            if self._requested or (now.awaiting and timed_out):
+            if now.awaiting and timed_out:
+                self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE * config.acknowledgement_timeout_s)
+                return ReferenceReason.REQUESTED
+            if self._requested:
                 return ReferenceReason.REQUESTED
             if self._owed:
                 return ReferenceReason.FACE_FOUND

@@ -127,7 +127,7 @@ def begin_a_call(clip: Path, ours: Path | None, theirs: Path | None, rate_kbps: 
     reports: dict[str, CallReport] = {}
 
     def watch(progress: CallProgress) -> None:
-        if progress.frames_shown >= 3:
+        if progress.frames_shown >= 15:
             hang_up.set()
 
     def hold(name: str, config: PeerConfig, sink: PreviewSink | None) -> None:
@@ -164,8 +164,8 @@ def test_a_second_call_on_a_narrow_line_begins_with_a_name(
     bundle: ModelBundle, sample_clip: Path, tmp_path: Path
 ) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    first = begin_a_call(sample_clip, ours, theirs, 12.0)
-    second = begin_a_call(sample_clip, ours, theirs, 12.0)
+    first = begin_a_call(sample_clip, ours, theirs, 20.0)
+    second = begin_a_call(sample_clip, ours, theirs, 20.0)
     print(f"\nfirst call: {first}\nsecond call: {second}")
     assert first.named == 0
     assert min(first.remembered) >= 1

@@ -185,6 +185,20 @@ def test_a_lost_reference_is_sent_again_after_the_timeout() -> None:
     assert policy.decide(Situation(time=3.1, awaiting=True)) is ReferenceReason.REQUESTED
 
 
+def test_a_line_too_slow_for_the_timeout_is_given_longer_each_time() -> None:
+    """Else every reference is given up just before it is there, and a call never begins."""
+    policy = started(ReferencePolicyConfig(acknowledgement_timeout_s=3.0, burst_s=1e6))
+    time = 0.0
+    for patience_s in (3.0, 6.0, 12.0, 12.0):
+        assert policy.decide(Situation(time=time + patience_s - 0.1, awaiting=True)) is None
+        time += patience_s + 0.1
+        assert policy.decide(Situation(time=time, awaiting=True)) is ReferenceReason.REQUESTED
+        policy.sent(100, time, ReferenceReason.REQUESTED)
+    assert policy.decide(Situation(time=time + 1.0)) is None, "acknowledged"
+    assert policy.decide(Situation(time=time + 2.9, awaiting=True)) is None
+    assert policy.decide(Situation(time=time + 3.1, awaiting=True)) is ReferenceReason.REQUESTED
+
+
 def test_a_single_key_frame_stays_single() -> None:
     policy = started(ReferencePolicyConfig(single_key_frame=True))
     assert policy.decide(Situation(time=10.0, gain_db=20.0)) is None
