@@ -21,15 +21,14 @@ from pathlib import Path
 import torch
 
 from adasr.akc_summary import AkcSummary
+from adasr.clip_setup import ClipSetup
 from adasr.colour import RgbImage
 from adasr.evaluation_measures import ClipMeasures, FramePair, MetricNetworks, Strides
-from adasr.file_codec import EncodeOptions, encode_clip, open_decodable, rebuilt_frames
+from adasr.file_codec import encode_clip, open_decodable, rebuilt_frames
 from adasr.progress import ProgressReport
 from adasr.video_file import open_video
-from adasr_core.adapter import open_adapter
 from adasr_core.bitstream import AkcFile
-from adasr_core.bundle import open_bundle
-from adasr_core.engines import EngineName, FaceModel
+from adasr_core.engines import FaceModel
 from adasr_core.landmarks import load_landmarks
 from benchmarks.rebuild_quality import Quality, measure_quality
 
@@ -72,17 +71,9 @@ class ClipEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationSetup:
-    """All that it takes to evaluate clips, in this process or in another."""
+class EvaluationSetup(ClipSetup):
+    """All that it takes to evaluate clips."""
 
-    model: str
-    """Name of a model, or path of its folder."""
-    engine: EngineName = "openvino"
-    """What runs the model."""
-    adapter: Path | None = None
-    """File of the adapter of the person in the clips."""
-    options: EncodeOptions
-    """How to encode."""
     strides: Strides
     """How often the slow metrics are taken."""
     lpips_weights: Path | None = None
@@ -108,8 +99,7 @@ def clip_evaluator(setup: EvaluationSetup, threads: int) -> Callable[[Path, Prog
     Raises:
         ValueError, OSError, EngineError: the model, the adapter or a network cannot be loaded.
     """
-    bundle = open_bundle(setup.model)
-    model = FaceModel.load(bundle, engine=setup.engine, adapter=open_adapter(setup.adapter, bundle), streams=threads)
+    model = setup.load(threads)
     networks = MetricNetworks.find(lpips_weights=setup.lpips_weights, aed_network=setup.aed_network, with_frechet=False)
 
     def evaluate(clip: Path, progress: ProgressReport) -> ClipEvaluation:

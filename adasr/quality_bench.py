@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from adasr.akc_summary import AkcSummary
+from adasr.clip_setup import ClipSetup
 from adasr.colour import RgbImage
 from adasr.file_codec import EncodeOptions, decode_clip, encode_clip
 from adasr.progress import ProgressReport, no_progress
 from adasr.video_file import open_video
-from adasr_core.adapter import Adapter, open_adapter
-from adasr_core.bundle import ModelBundle, open_bundle
-from adasr_core.engines import EngineName, FaceModel
+from adasr_core.adapter import Adapter
+from adasr_core.bundle import ModelBundle
+from adasr_core.engines import FaceModel
 from adasr_core.landmarks import load_landmarks
 from benchmarks.rebuild_quality import Quality, mean_quality, measure_quality
 
@@ -45,21 +46,7 @@ def frame_pairs(source: Path, decoded: Path) -> Iterator[tuple[RgbImage, RgbImag
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QualitySetup:
-    """All that it takes to measure clips, in this process or in another."""
-
-    model: str
-    """Name of a model, or path of its folder."""
-    engine: EngineName = "openvino"
-    """What runs the model."""
-    adapter: Path | None = None
-    """File of the adapter of the person in the clips; both ends have it."""
-    options: EncodeOptions
-    """How to encode."""
-
-
-def clip_measurer(setup: QualitySetup, threads: int) -> Callable[[Path, ProgressReport], ClipResult]:
+def clip_measurer(setup: ClipSetup, threads: int) -> Callable[[Path, ProgressReport], ClipResult]:
     """Load the model once.
 
     Args:
@@ -72,8 +59,7 @@ def clip_measurer(setup: QualitySetup, threads: int) -> Callable[[Path, Progress
     Raises:
         ValueError, OSError, EngineError: the model or the adapter cannot be loaded.
     """
-    bundle = open_bundle(setup.model)
-    model = FaceModel.load(bundle, engine=setup.engine, adapter=open_adapter(setup.adapter, bundle), streams=threads)
+    model = setup.load(threads)
 
     def measure(clip: Path, progress: ProgressReport) -> ClipResult:
         return measure_clip(clip, model, setup.options, progress)

@@ -211,17 +211,18 @@ def run_quality(args: argparse.Namespace) -> int:
     """Take clips through the codec."""
     from functools import partial
 
+    from adasr.clip_setup import ClipSetup
     from adasr.clip_workers import WorkPlan, work_on_clips
     from adasr.json_report import write_json_report
     from adasr.model_options import measured_options
-    from adasr.quality_bench import QualitySetup, clip_measurer, print_quality, quality_report
+    from adasr.quality_bench import clip_measurer, print_quality, quality_report
     from adasr_core.adapter import open_adapter
     from adasr_core.bundle import open_bundle
 
     options = measured_options(args)
     bundle = open_bundle(args.model)
     adapter = open_adapter(args.adapter, bundle)
-    setup = QualitySetup(model=args.model, engine=args.engine, adapter=args.adapter, options=options)
+    setup = ClipSetup(model=args.model, engine=args.engine, adapter=args.adapter, options=options)
     results = work_on_clips(
         partial(clip_measurer, setup), args.clips, WorkPlan.of(len(args.clips), args.workers, engine=args.engine)
     )

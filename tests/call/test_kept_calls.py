@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +19,11 @@ from adasr_core.geometry import MotionParameters
 from call.emulated_line import LineConfig
 from call.kept_calls import KeptCalls
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
-from call.signalling import InvitationKind
 from call.sinks import PreviewSink
 from call.sources import CapturedFrame
 from sender import CropMode, SenderConfig, TrackerConfig
 from tests.call.conftest import MODEL
+from tests.call.post import Post
 
 
 def grey(bundle: ModelBundle, number: int) -> KeptPicture:
@@ -62,19 +61,6 @@ def test_what_others_sent_is_told_and_what_we_sent_is_looked_up(bundle: ModelBun
     assert sender.shared == 0, "nobody told us that he keeps ours"
     sender.take_marks(told.salt, kept_marks(told.salt, [ours.name]))
     assert sender.shared == 1
-
-
-class Post:
-    """Carries invitations between two threads."""
-
-    def __init__(self) -> None:
-        self._letters: dict[InvitationKind, queue.Queue[str]] = {"offer": queue.Queue(), "answer": queue.Queue()}
-
-    def publish(self, kind: InvitationKind, text: str) -> None:
-        self._letters[kind].put(text)
-
-    def obtain(self, kind: InvitationKind) -> str:
-        return self._letters[kind].get(timeout=60)
 
 
 @dataclass(frozen=True, slots=True)

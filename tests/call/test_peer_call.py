@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
@@ -14,26 +13,13 @@ from adasr.video_file import open_video
 from adasr_core.bundle import ModelBundle
 from call.liveness import LivenessConfig
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
-from call.signalling import InvitationKind
 from call.sinks import PreviewSink
 from call.sources import CapturedFrame, ClipSource, SourceError
 from sender import CropMode, SenderConfig, TrackerConfig
 from tests.call.conftest import MODEL
+from tests.call.post import Post
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill signals are POSIX")
-
-
-class Post:
-    """Carries invitations between two threads."""
-
-    def __init__(self) -> None:
-        self._letters: dict[InvitationKind, queue.Queue[str]] = {"offer": queue.Queue(), "answer": queue.Queue()}
-
-    def publish(self, kind: InvitationKind, text: str) -> None:
-        self._letters[kind].put(text)
-
-    def obtain(self, kind: InvitationKind) -> str:
-        return self._letters[kind].get(timeout=60)
 
 
 @dataclass
