@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from adasr_core.networks import FaceCodecNetworks, ModelConfig
+from adasr_core.networks import CheckpointedNetworks, FaceCodecNetworks
 from training.frame_cache import FrameCache
 from training.run import RunConfig
 from training.start import StartConfig, start_networks
@@ -15,6 +15,7 @@ from training.trainer.stage import Stage
 from training.trainer.state import TrainingState, is_state
 
 Batch = TypeVar("Batch")
+Networks = TypeVar("Networks", bound=CheckpointedNetworks)
 
 
 def run_config(args: argparse.Namespace) -> RunConfig:
@@ -51,8 +52,36 @@ def open_full_caches(folder: Path) -> tuple[FrameCache, FrameCache, FrameCache |
     )
 
 
-def run_stage(args: argparse.Namespace, make: Callable[[FaceCodecNetworks], Stage[Batch]]) -> int:
+def run_stage(args: argparse.Namespace, make: Callable[[FaceCodecNetworks], Stage[Batch, FaceCodecNetworks]]) -> int:
+    """Train the stage that `make` builds around a model's networks; see `train_networks`."""
+
+    def start() -> FaceCodecNetworks:
+        return start_networks(
+            StartConfig(
+                model=args.model,
+                resume=args.resume,
+                start_from=args.start_from,
+                detector=args.detector,
+                painter=args.painter,
+            )
+        )
+
+    return train_networks(args, FaceCodecNetworks, start, make)
+
+
+def train_networks(
+    args: argparse.Namespace,
+    kind: type[Networks],
+    start: Callable[[], Networks],
+    make: Callable[[Networks], Stage[Batch, Networks]],
+) -> int:
     """Start or resume, and train the stage that `make` builds around the networks. Returns the exit code.
+
+    Args:
+        args: the options of a run.
+        kind: what the networks are, to rebuild them from a state.
+        start: the networks of a run that goes on from no state.
+        make: their stage.
 
     Raises:
         ValueError: an option is wrong, or files do not fit together.
@@ -70,17 +99,9 @@ def run_stage(args: argparse.Namespace, make: Callable[[FaceCodecNetworks], Stag
     state: TrainingState | None = None
     if args.resume is not None and is_state(args.resume):
         state = TrainingState.load(args.resume)
-        networks = FaceCodecNetworks(ModelConfig.from_dict(state.progress.architecture))
+        networks = kind.from_plain(state.progress.architecture)
     else:
-        networks = start_networks(
-            StartConfig(
-                model=args.model,
-                resume=args.resume,
-                start_from=args.start_from,
-                detector=args.detector,
-                painter=args.painter,
-            )
-        )
+        networks = start()
     launcher = FabricLauncher(config.device, config.precision, devices=args.devices, nodes=args.nodes)
     try:
         Trainer(make(networks), launcher, config, resume=state).run()

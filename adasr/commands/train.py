@@ -15,6 +15,8 @@ TRAIN_COMMANDS = {
     "generator": "training.commands.generator",
     "adversarial": "training.commands.adversarial",
     "tables": "training.commands.tables",
+    "drawn": "adasr.train_drawn",
+    "refiner": "training.commands.refiner",
     "evaluate": "adasr.train_evaluate",
     "ablate": "training.commands.ablate",
     "personalise": "training.commands.personalise",

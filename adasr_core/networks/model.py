@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
+from adasr_core.networks.checkpointed import CheckpointedNetworks
 from adasr_core.networks.config import ModelConfig
 from adasr_core.networks.detector import DetectorOutput, KeypointDetector
 from adasr_core.networks.encoder import KeyFrameEncoder
@@ -15,8 +14,11 @@ from adasr_core.networks.generator import Generator
 from adasr_core.networks.motion import MotionField
 
 
-class FaceCodecNetworks(nn.Module):
+class FaceCodecNetworks(CheckpointedNetworks):
     """Detector, encoder, motion field and generator of one configuration."""
+
+    NOTE = "architecture"
+    config: ModelConfig
 
     def __init__(self, config: ModelConfig) -> None:
         """Build all four with fresh weights."""
@@ -37,25 +39,7 @@ class FaceCodecNetworks(nn.Module):
         frame: Tensor = self.generator(reference, features, detail, field.flow, field.occlusion)
         return frame
 
-    def save(self, path: Path, extra: dict[str, str] | None = None) -> None:
-        """Write the weights with their configuration (and `extra` notes) as safetensors."""
-        # Imported here: training in slices runs these networks where nothing but torch, numpy and OpenCV is installed.
-        from safetensors.torch import save_file
-
-        metadata = {"architecture": json.dumps(self.config.to_dict()), **(extra or {})}
-        save_file({k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}, path, metadata)
-
     @classmethod
-    def load(cls, path: Path, device: str = "cpu") -> tuple[FaceCodecNetworks, dict[str, str]]:
-        """Rebuild from `save`: the networks and the notes. Raises ValueError when the file is not such a checkpoint."""
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt", device=device) as file:
-            notes = dict(file.metadata() or {})
-            if "architecture" not in notes:
-                raise ValueError(
-                    f"{path}: no 'architecture' in its metadata; expected a checkpoint of adasr's training"
-                )
-            networks = cls(ModelConfig.from_dict(json.loads(notes.pop("architecture"))))
-            networks.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-        return networks.to(torch.device(device)), notes
+    def from_plain(cls, values: dict[str, Any]) -> Self:
+        """See `CheckpointedNetworks`."""
+        return cls(ModelConfig.from_dict(values))

@@ -7,15 +7,21 @@ from pathlib import Path
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, *, batch: int, learning_rate: float) -> None:
-    """Options that all stages share; `batch` and `learning_rate` are this stage's defaults."""
+    """Options of the stages of a model's networks; `batch` and `learning_rate` are this stage's defaults."""
     add = parser.add_argument
     add("--cache", type=Path, required=True, help="folder of frame caches (adasr train cache)")
-    add("--out", type=Path, required=True, help="checkpoint to write (.safetensors); state and scalars go beside it")
     add("--model", choices=("edge", "base"), default="edge", help="size of fresh networks (default: edge)")
-    add("--resume", type=Path, help="checkpoint to start from; a .state.safetensors goes on exactly where it stopped")
     add("--start-from", type=Path, help="checkpoint of a smaller model: start as it; the detector is frozen")
     add("--detector", type=Path, help="checkpoint whose detector is taken over and frozen: the bitstream stays its own")
     add("--painter", type=Path, help="checkpoint whose encoder and generator replace those of --resume")
+    add_pace_arguments(parser, batch=batch, learning_rate=learning_rate)
+
+
+def add_pace_arguments(parser: argparse.ArgumentParser, *, batch: int, learning_rate: float) -> None:
+    """Options that all stages share: where from, where to, how long, on what."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="checkpoint to write (.safetensors); state and scalars go beside it")
+    add("--resume", type=Path, help="checkpoint to start from; a .state.safetensors goes on exactly where it stopped")
     add("--minutes", type=float, help="wall-clock budget; the learning rate ends with it (default: 30 without --steps)")
     add("--steps", type=int, help="end after this many steps; with --minutes, after whichever comes first")
     add("--sitting-minutes", type=float, help="stop earlier than that, with a state to go on from")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import CheckpointedNetworks
 from training.trainer.state import Progress, TrainingState
 
 PART_BYTES = 15 * 2**20
@@ -93,7 +93,7 @@ class PartsKeeper:
         """`weights_only`: averaged weights in half precision instead of all that an exact resume needs."""
         self.folder, self.weights_only, self.part_bytes = folder, weights_only, part_bytes
 
-    def checkpoint(self, averaged: FaceCodecNetworks, notes: dict[str, str], *, best: bool) -> None:
+    def checkpoint(self, averaged: CheckpointedNetworks, notes: dict[str, str], *, best: bool) -> None:
         """The state holds these weights."""
 
     def state(self, state: TrainingState) -> None:

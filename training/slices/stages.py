@@ -15,7 +15,9 @@ from training.stage_options import generator_config
 from training.trainer.stage import Stage
 
 
-def make_stage(args: argparse.Namespace, networks: FaceCodecNetworks, dataset: Dataset) -> Stage[Any]:
+def make_stage(
+    args: argparse.Namespace, networks: FaceCodecNetworks, dataset: Dataset
+) -> Stage[Any, FaceCodecNetworks]:
     """Build the stage that ``--stage`` names around the networks."""
     caches = [dataset.train, *([dataset.stills] if dataset.stills is not None else [])]
     if args.stage == "detector":

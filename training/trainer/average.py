@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import CheckpointedNetworks
+
+Networks = TypeVar("Networks", bound=CheckpointedNetworks)
 
 
-class MovingAverage:
+class MovingAverage(Generic[Networks]):
     """A copy of the networks whose trained parts follow at a distance.
 
         w <- d w + (1 - d) w_trained,  d = min(decay, (1 + step) / (10 + step))
@@ -18,7 +21,7 @@ class MovingAverage:
     The ramp lets the average forget the start quickly. Batch norm statistics follow alike, counters are copied.
     """
 
-    def __init__(self, networks: FaceCodecNetworks, trained: tuple[nn.Module, ...], decay: float) -> None:
+    def __init__(self, networks: Networks, trained: tuple[nn.Module, ...], decay: float) -> None:
         """`trained`: the parts of `networks` that training changes; the rest of the copy stays as it is."""
         self.decay = decay
         self.networks = copy.deepcopy(networks).eval().requires_grad_(False)

@@ -7,14 +7,16 @@ from typing import TypeVar
 
 import torch
 
+from adasr_core.networks import CheckpointedNetworks
 from training.trainer.launcher import Launcher
 from training.trainer.stage import Phase, Stage
 
 Batch = TypeVar("Batch")
+Networks = TypeVar("Networks", bound=CheckpointedNetworks)
 
 
 def compile_or_say_why_not(
-    stage: Stage[Batch], phases: tuple[Phase[Batch], ...], batch: Batch, launcher: Launcher
+    stage: Stage[Batch, Networks], phases: tuple[Phase[Batch], ...], batch: Batch, launcher: Launcher
 ) -> str:
     """Compile a stage and try it on `batch`; weights, gradients and batch norm statistics stay as they were.
 

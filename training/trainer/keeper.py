@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import CheckpointedNetworks
 from training.trainer.state import TrainingState
 
 
 class Keeper(Protocol):
     """Takes what a run leaves at every report."""
 
-    def checkpoint(self, averaged: FaceCodecNetworks, notes: dict[str, str], *, best: bool) -> None:
+    def checkpoint(self, averaged: CheckpointedNetworks, notes: dict[str, str], *, best: bool) -> None:
         """Take the averaged weights; `best`: they are the best so far on the validation clips."""
 
     def state(self, state: TrainingState) -> None:
@@ -27,7 +27,7 @@ class FileKeeper:
         self.out = out
         out.parent.mkdir(parents=True, exist_ok=True)
 
-    def checkpoint(self, averaged: FaceCodecNetworks, notes: dict[str, str], *, best: bool) -> None:
+    def checkpoint(self, averaged: CheckpointedNetworks, notes: dict[str, str], *, best: bool) -> None:
         """Write the newest averaged weights, and the best ones."""
         # Written beside and moved: who reads the file while training goes on finds a whole one.
         unfinished = self.out.with_suffix(".unfinished")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import CheckpointedNetworks
 from training.run import RunConfig
 from training.trainer.average import MovingAverage
 from training.trainer.compiling import compile_or_say_why_not
@@ -30,6 +30,7 @@ from training.trainer.state import (
 from training.trainer.timetable import TimeTable
 
 Batch = TypeVar("Batch")
+Networks = TypeVar("Networks", bound=CheckpointedNetworks)
 
 
 def make_optimizer(phase: Phase[Batch], config: RunConfig, device: torch.device) -> torch.optim.AdamW:
@@ -46,12 +47,12 @@ def make_optimizer(phase: Phase[Batch], config: RunConfig, device: torch.device)
     )
 
 
-class Trainer(Generic[Batch]):
+class Trainer(Generic[Batch, Networks]):
     """Runs one stage from where it stands to its end, or to the end of a sitting."""
 
     def __init__(
         self,
-        stage: Stage[Batch],
+        stage: Stage[Batch, Networks],
         launcher: Launcher,
         config: RunConfig,
         *,
@@ -111,7 +112,7 @@ class Trainer(Generic[Batch]):
         self.feeder = Feeder(stage.batch, config.seed, samples, workers=config.workers, first_step=self.step)
         self._statistics = [b for m in parts for b in m.buffers() if b.is_floating_point()]
 
-    def run(self) -> FaceCodecNetworks:
+    def run(self) -> Networks:
         """Train until time or steps are spent; returns the networks with averaged weights.
 
         Raises:
@@ -234,7 +235,7 @@ class Trainer(Generic[Batch]):
         self._reported_step = self.step
         self.launcher.barrier()
 
-    def _keep(self, figure: float, averaged: FaceCodecNetworks, randoms: dict[str, Tensor]) -> None:
+    def _keep(self, figure: float, averaged: Networks, randoms: dict[str, Tensor]) -> None:
         best = self.best is None or figure > self.best
         if best:
             self.best = figure

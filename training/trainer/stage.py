@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from adasr_core.networks import FaceCodecNetworks
+from adasr_core.networks import CheckpointedNetworks
 from training.trainer.launcher import Launcher
 
 Batch = TypeVar("Batch")
+Networks = TypeVar("Networks", bound=CheckpointedNetworks)
 Image = npt.NDArray[np.uint8]
 
 
@@ -55,7 +56,7 @@ class Phase(Generic[Batch]):
     """AdamW's decay rates."""
 
 
-class Stage(Protocol[Batch]):
+class Stage(Protocol[Batch, Networks]):
     """A stage of training.
 
     name: in reports and checkpoints. networks: all of them, trained or not. extra: modules outside `networks` (such as
@@ -63,7 +64,7 @@ class Stage(Protocol[Batch]):
     """
 
     name: str
-    networks: FaceCodecNetworks
+    networks: Networks
     extra: nn.ModuleDict
     best_by: str
 
@@ -82,8 +83,8 @@ class Stage(Protocol[Batch]):
     def compile(self, on: bool) -> None:
         """Replace the heavy parts' forward passes by compiled ones, or put the plain ones back."""
 
-    def validate(self, averaged: FaceCodecNetworks) -> dict[str, float]:
+    def validate(self, averaged: Networks) -> dict[str, float]:
         """Figures on the validation clips."""
 
-    def pictures(self, averaged: FaceCodecNetworks) -> list[list[Image]]:
+    def pictures(self, averaged: Networks) -> list[list[Image]]:
         """Rows of pictures to look at (uint8 RGB [S, S, 3]); none where a stage makes no pictures."""

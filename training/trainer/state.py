@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adasr_core.networks import FaceCodecNetworks, ModelConfig
+from adasr_core.networks import CheckpointedNetworks, FaceCodecNetworks, ModelConfig
+from adasr_core.networks.checkpointed import NetworkConfig
 
 FORMAT = 1
 """Version of the state's form."""
@@ -89,7 +90,7 @@ class TrainingState:
         return TrainingState(tensors, replace(self.progress, exact=False))
 
     @classmethod
-    def of_networks(cls, networks: FaceCodecNetworks, *, stage: str, batch: int, seed: int) -> TrainingState:
+    def of_networks(cls, networks: CheckpointedNetworks, *, stage: str, batch: int, seed: int) -> TrainingState:
         """A state at step 0 from the weights of a checkpoint, in full precision."""
         tensors = {f"networks/{k}": t.detach().clone() for k, t in networks.state_dict().items()}
         progress = Progress(
@@ -104,7 +105,7 @@ class TrainingState:
         )
         return cls(tensors, progress)
 
-    def check(self, *, stage: str, architecture: ModelConfig, batch: int, seed: int, world_size: int) -> None:
+    def check(self, *, stage: str, architecture: NetworkConfig, batch: int, seed: int, world_size: int) -> None:
         """Raises ValueError when a run with these settings would not go on where this state stopped."""
         p = self.progress
         compared: list[tuple[str, object, object]] = [
@@ -176,7 +177,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def plain_architecture(config: ModelConfig) -> dict[str, Any]:
+def plain_architecture(config: NetworkConfig) -> dict[str, Any]:
     """The architecture as JSON gives it back: lists for tuples."""
     plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return plain

@@ -26,7 +26,7 @@ class Clock:
         return self.seconds
 
 
-def losses_of(trainer: Trainer[object], record: list[float]) -> None:
+def losses_of(trainer: Trainer[object, FaceCodecNetworks], record: list[float]) -> None:
     """Note the exact loss of every step of a trainer."""
     enter = trainer.ledger.enter
 
@@ -45,7 +45,9 @@ def same(a: TrainingState, b: TrainingState) -> None:
 
 @pytest.mark.parametrize("kind", ["motion", "generator"])
 def test_stopped_run_equals_the_whole(kind: str, tmp_path: Path) -> None:
-    def trainer(out: str, *, sitting: int | None = None, resume: TrainingState | None = None) -> Trainer[object]:
+    def trainer(
+        out: str, *, sitting: int | None = None, resume: TrainingState | None = None
+    ) -> Trainer[object, FaceCodecNetworks]:
         networks = tiny_networks(seed=0 if resume is None else 99)
         stage = tiny_motion(networks) if kind == "motion" else tiny_generator(networks)
         config = RunConfig(
@@ -89,7 +91,7 @@ def test_stopped_run_equals_the_whole(kind: str, tmp_path: Path) -> None:
 def test_time_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """By the clock: progress and learning rate of the second sitting follow on those of the first."""
 
-    def trainer(sitting: float | None, resume: TrainingState | None) -> Trainer[object]:
+    def trainer(sitting: float | None, resume: TrainingState | None) -> Trainer[object, FaceCodecNetworks]:
         config = RunConfig(
             minutes=1, sitting_minutes=sitting, batch=2, warmup_steps=0, report_s=1e9, out=tmp_path / "t.safetensors"
         )
