@@ -9,7 +9,6 @@ from adasr.compare_row import OURS, CompareRow
 from adasr_core.bitstream import MAX_MESSAGE_FRAMES, MotionCodec
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName, FaceModel
-from adasr_core.engines.face_model import PARTS
 from benchmarks.anchor_rate import WORST_CRF, AnchorRate
 from benchmarks.offline_call import OfflineCall, run_offline_call
 from benchmarks.offline_line import OfflineLineConfig
@@ -48,7 +47,7 @@ class OursComparison:
     def __init__(self, bundle: ModelBundle, config: OursConfig) -> None:
         self._config = config
         self._name = f"{bundle.manifest.name} {bundle.manifest.version}"
-        self._model = FaceModel.load(bundle, engine=config.engine, threads=config.threads, parts=PARTS)
+        self._model = FaceModel.load(bundle, engine=config.engine, threads=config.threads)
         self._codec = MotionCodec(bundle.tables(), self._model.keypoints)
         self._clip: ComparedClip | None = None
         self._rates: dict[int, AnchorRate] = {}

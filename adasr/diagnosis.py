@@ -94,8 +94,10 @@ def inspect_machine() -> Machine:
 
 def judge(speed: SpeedReport) -> Verdict:
     """Judge a measured speed."""
-    p50 = speed.detector_ms.p50 + speed.frame_ms.p50
-    p95 = speed.detector_ms.p95 + speed.frame_ms.p95
+    # Most frames of a call lie between two anchors: where they are refined, that may be the slower way.
+    drawn = max((speed.frame_ms, speed.refined_ms or speed.frame_ms), key=lambda found: found.p50)
+    p50 = speed.detector_ms.p50 + drawn.p50
+    p95 = speed.detector_ms.p95 + drawn.p95
     return Verdict(p50, p95, full_rate=p50 <= 1e3 / CALL_FPS, call=p50 <= 1e3 / LEAST_CALL_FPS)
 
 

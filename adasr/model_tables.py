@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adasr.preset_cost import PresetCost
-from adasr_core.bundle import GRAPHS, ModelBundle, ModelManifest
+from adasr_core.bundle import ModelBundle, ModelManifest
 from benchmarks.graph_cost import GraphCost, graph_cost
 
 
@@ -47,7 +47,7 @@ class ModelDescription:
 
 def describe_model(bundle: ModelBundle) -> ModelDescription:
     """Count the graphs of an opened model."""
-    graphs: dict[str, GraphCost] = {part: graph_cost(bundle.path(part)) for part in GRAPHS}
+    graphs: dict[str, GraphCost] = {part: graph_cost(bundle.path(part)) for part in bundle.manifest.graphs}
     return ModelDescription(bundle.folder, bundle.manifest, graphs)
 
 

@@ -34,12 +34,17 @@ def add_rate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_display_option(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that `receiver_config` reads."""
+    """Add the arguments that `receiver_config` reads."""
     parser.add_argument(
         "--display-fps",
         type=float,
         metavar="N",
         help="show about N frames a second, 1 to 250, drawing some between those that were sent (default: as sent)",
+    )
+    parser.add_argument(
+        "--no-refine",
+        action="store_true",
+        help="mix frames between two pictures instead of letting the model's refiner paint them: softer, and faster",
     )
 
 
@@ -49,11 +54,12 @@ def receiver_config(args: argparse.Namespace) -> ReceiverConfig:
     Raises:
         ValueError: a value out of range.
     """
+    refine = not args.no_refine
     if args.display_fps is None:
-        return ReceiverConfig()
+        return ReceiverConfig(refine=refine)
     if not 1 <= args.display_fps <= 250:
         raise ValueError(f"--display-fps: got {args.display_fps}, expected 1 to 250")
-    return ReceiverConfig(playout=PlayoutConfig(display_interval_ms=1000 / args.display_fps))
+    return ReceiverConfig(playout=PlayoutConfig(display_interval_ms=1000 / args.display_fps), refine=refine)
 
 
 def rate_config(args: argparse.Namespace) -> RateControlConfig:

@@ -89,10 +89,12 @@ def load_torch(bundle: ModelBundle, options: SpeedOptions) -> FaceModel:
     if missing is not None:
         raise EngineError(f"engine {options.engine}: {missing}")
     from export.export_model import WEIGHTS
+    from export.refiner_part import REFINER_WEIGHTS
     from export.torch_engine import TorchEngineConfig, TorchModel
 
     if options.engine == "torch-cuda":
         config = TorchEngineConfig.for_gpu(f"cuda:{options.device or 0}")
     else:
         config = TorchEngineConfig(threads=options.threads)
-    return FaceModel(bundle, TorchModel.load(bundle.folder / WEIGHTS, config))
+    refiner = bundle.folder / REFINER_WEIGHTS if bundle.has("refiner") else None
+    return FaceModel(bundle, TorchModel.load(bundle.folder / WEIGHTS, config, refiner))

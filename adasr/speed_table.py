@@ -19,11 +19,15 @@ def print_speed(report: SpeedReport) -> None:
     table.add_column("part")
     for heading in ("p50 ms", "p95 ms", "p99 ms", "GMAC"):
         table.add_column(heading, justify="right")
-    rows = (
+    rows = [
         ("detector (every frame)", report.detector_ms, report.gmac["detector"]),
         ("frame: motion + generator", report.frame_ms, report.gmac_per_frame),
         ("encoder (every key frame)", report.encoder_ms, report.gmac["encoder"]),
-    )
+    ]
+    refined_gmac = report.gmac_per_refined_frame
+    if report.refiner_ms is not None and report.refined_ms is not None and refined_gmac is not None:
+        rows.insert(2, ("refined: 2 motion + refiner", report.refined_ms, refined_gmac))
+        rows.append(("refiner alone", report.refiner_ms, report.gmac["refiner"]))
     for name, durations, gmac in rows:
         table.add_row(name, f"{durations.p50:.1f}", f"{durations.p95:.1f}", f"{durations.p99:.1f}", f"{gmac:.3f}")
     console.print(table)

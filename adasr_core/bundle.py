@@ -1,4 +1,4 @@
-"""Model folders: a manifest, four ONNX graphs and the coder's tables, every file checked by its sha256."""
+"""Model folders: a manifest, four or five ONNX graphs and the coder's tables, every file checked by its sha256."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ MANIFEST_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 DEFAULT_MODEL = "edge"
 
-ModelPart = Literal["detector", "encoder", "motion", "generator", "tables"]
-MODEL_PARTS: tuple[ModelPart, ...] = get_args(ModelPart)
+ModelPart = Literal["detector", "encoder", "motion", "generator", "tables", "refiner"]
+OPTIONAL_PARTS: tuple[ModelPart, ...] = ("refiner",)
+"""Parts that a model may have or not."""
+MODEL_PARTS: tuple[ModelPart, ...] = tuple(part for part in get_args(ModelPart) if part not in OPTIONAL_PARTS)
+"""Parts that every model has."""
 GRAPHS = tuple(part for part in MODEL_PARTS if part != "tables")
+"""Graphs that every model has."""
 QuantisedPart = Literal["motion", "generator"]
 Precision = Literal["f32", "int8"]
 """How the numbers of a graph are stored; an engine may compute in another precision."""
@@ -57,7 +61,8 @@ class ModelManifest:
 
     name: model name, for example "edge". version: the model's own version. architecture: configuration of the networks.
     keypoints: K. frame_px: side of a rebuilt frame. detector_px: side of the detector's input. opset: ONNX opset.
-    files: the five parts by name. inputs, outputs: for every graph the shapes by tensor name.
+    files: the parts by name: MODEL_PARTS, and those of OPTIONAL_PARTS that the model has. inputs, outputs: for every
+    graph the shapes by tensor name.
     codec_id: 16 hex digits; peers with different ids cannot decode each other.
     training, quality: free form, for people.
     licence: SPDX identifier of the weights.
@@ -89,13 +94,13 @@ class ModelManifest:
         _expect("frame_px", self.frame_px, "16..2048", 16 <= self.frame_px <= 2048)
         _expect("detector_px", self.detector_px, "16..2048", 16 <= self.detector_px <= 2048)
         _expect("opset", self.opset, "1..99", 1 <= self.opset <= 99)
-        _expect("files", sorted(self.files), f"{sorted(MODEL_PARTS)}", set(self.files) == set(MODEL_PARTS))
+        _expect_parts(self.files)
         for part, file in self.files.items():
             _expect(f"files.{part}.path", file.path, "a plain file name", bool(_NAME.fullmatch(file.path)))
             _expect(f"files.{part}.sha256", file.sha256, "64 hex digits", bool(_HASH.fullmatch(file.sha256)))
             _expect(f"files.{part}.bytes", file.bytes, "0 or more", file.bytes >= 0)
         for name, shapes in (("inputs", self.inputs), ("outputs", self.outputs)):
-            _expect(name, sorted(shapes), f"{sorted(GRAPHS)}", set(shapes) == set(GRAPHS))
+            _expect(name, sorted(shapes), f"{sorted(self.graphs)}", set(shapes) == set(self.graphs))
         expected = codec_id_of(self.files["detector"].sha256, self.files["tables"].sha256)
         _expect("codec_id", self.codec_id, f"{expected} (from the detector and the tables)", self.codec_id == expected)
         stated = self.architecture.get("precision", {})
@@ -103,6 +108,16 @@ class ModelManifest:
             part in get_args(QuantisedPart) and precision == "int8" for part, precision in stated.items()
         )
         _expect("architecture.precision", stated, 'motion or generator: "int8", or nothing', known)
+
+    @property
+    def parts(self) -> tuple[ModelPart, ...]:
+        """The parts that this model has."""
+        return tuple(part for part in get_args(ModelPart) if part in self.files)
+
+    @property
+    def graphs(self) -> tuple[ModelPart, ...]:
+        """Those of its parts that are graphs."""
+        return tuple(part for part in self.parts if part != "tables")
 
     def precision(self, part: ModelPart) -> Precision:
         """How a part is stored: float32, unless ``architecture.precision`` says int8."""
@@ -115,7 +130,7 @@ class ModelManifest:
             content[field.name] = getattr(self, field.name)
         content["files"] = {
             part: {"path": self.files[part].path, "sha256": self.files[part].sha256, "bytes": self.files[part].bytes}
-            for part in MODEL_PARTS
+            for part in self.parts
         }
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -168,8 +183,12 @@ class ModelBundle:
         """16 hex digits that name the meaning of packets: detector and tables."""
         return self.manifest.codec_id
 
+    def has(self, part: ModelPart) -> bool:
+        """Whether the model has a part; one that is not in OPTIONAL_PARTS every model has."""
+        return part in self.manifest.files
+
     def path(self, part: ModelPart) -> Path:
-        """The file of a part."""
+        """The file of a part that it has."""
         return self.folder / self.manifest.files[part].path
 
     def tables(self) -> MotionTables:
@@ -216,7 +235,7 @@ def open_bundle(name_or_path: str | Path = DEFAULT_MODEL) -> ModelBundle:
         manifest = ModelManifest.from_json(text)
     except BundleError as error:
         raise BundleError(f"model {folder}: {error}") from error
-    for part in MODEL_PARTS:
+    for part in manifest.parts:
         _check_file(folder, manifest.files[part])
     return ModelBundle(folder, manifest)
 
@@ -246,7 +265,7 @@ def write_manifest(
         BundleError: a field is out of range or a part is missing.
         OSError: a file cannot be read or the manifest not written.
     """
-    _expect("files", sorted(files), f"{sorted(MODEL_PARTS)}", set(files) == set(MODEL_PARTS))
+    _expect_parts(files)
     hashed = {part: _describe(folder, file) for part, file in files.items()}
     manifest = ModelManifest(
         name=name,
@@ -334,6 +353,12 @@ def _parse_shapes(name: str, value: object) -> dict[str, Shape]:
             _expect(f"{name}.{tensor}", size, "sizes of 1 or more, or names", valid)
         shapes[tensor] = tuple(shape)
     return shapes
+
+
+def _expect_parts(files: Mapping[str, object] | Mapping[ModelPart, object]) -> None:
+    missing, unknown = set(MODEL_PARTS) - set(files), set(files) - set(get_args(ModelPart))
+    expected = f"{sorted(MODEL_PARTS)}, and {' and '.join(OPTIONAL_PARTS)} or not"
+    _expect("files", sorted(files), expected, not missing and not unknown)
 
 
 def _expect(name: str, got: object, expected: str, condition: bool) -> None:

@@ -4,6 +4,7 @@
     motion.onnx + generator.onnx:
         picture, features, detail, context, keypoints and Jacobians of both --> frame uint8 [N, S, S, 3], flow
     detector.onnx: image uint8 [1, D, D, 3] --> keypoints, jacobians, confidence
+    refiner.onnx:  earlier, later uint8 [1, S, S, 3], weight [1, 1, 1, 1] --> frame uint8 [1, S, S, 3]
 
 Conversion and quantisation happen inside the graph, so a frame crosses the bus as bytes, once. TensorRT takes uint8 at
 the edge of a network only: the Cast is the first node or the last. A batch is static; every size is a graph of its own.
@@ -42,7 +43,7 @@ def frame_graph(motion: bytes, generator: bytes, *, batch: int = 1) -> bytes:
         ValueError: the two do not fit together, or `batch` is below 1.
         ModuleNotFoundError: onnx is not installed.
     """
-    from onnx import ModelProto, TensorProto, compose, helper
+    from onnx import ModelProto, compose, helper
 
     if batch < 1:
         raise ValueError(f"batch: got {batch}, expected 1 or more")
@@ -60,20 +61,9 @@ def frame_graph(motion: bytes, generator: bytes, *, batch: int = 1) -> bytes:
     graph = joined.graph
     (frame,) = [output for output in graph.output if output.name != "flow"]
     (flow,) = [output for output in graph.output if output.name == "flow"]
-    n, channels, height, width = _shape(frame)
-    planes = f"{GENERATOR_PREFIX}planes"
-    _rename(graph, frame.name, planes)
-    graph.initializer.extend([_scalar("scale_255", 255.0), _scalar("half", 0.5)])
-    graph.node.extend(
-        [
-            helper.make_node("Mul", [planes, "scale_255"], ["levels"], "to_levels"),
-            helper.make_node("Add", ["levels", "half"], ["rounded"], "round"),
-            helper.make_node("Transpose", ["rounded"], ["pixels"], "to_channels_last", perm=[0, 2, 3, 1]),
-            helper.make_node("Cast", ["pixels"], ["frame"], "to_uint8", to=TensorProto.UINT8),
-        ]
-    )
+    given = _give_bytes(graph, frame, f"{GENERATOR_PREFIX}planes")
     del graph.output[:]
-    graph.output.extend([helper.make_tensor_value_info("frame", TensorProto.UINT8, [n, height, width, channels]), flow])
+    graph.output.extend([given, flow])
     graph.name = "frame"
     # Merging keeps both models' entries; a second one for the same domain upsets ONNX Runtime's quantiser.
     versions = {entry.domain: entry.version for entry in joined.opset_import}
@@ -94,7 +84,7 @@ def encoder_graph(encoder: bytes) -> bytes:
 
     model = ModelProto.FromString(encoder)
     shape = _shape(model.graph.input[0])
-    planes = _take_bytes(model.graph)
+    planes = _take_bytes(model.graph, model.graph.input[0].name, "image")
     # An output of its own: not every engine gives out a tensor that is read inside as well.
     model.graph.node.append(helper.make_node("Identity", [planes], ["picture"], "keep_picture"))
     model.graph.output.insert(0, helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape))
@@ -110,27 +100,70 @@ def detector_graph(detector: bytes) -> bytes:
     from onnx import ModelProto
 
     model = ModelProto.FromString(detector)
-    _take_bytes(model.graph)
+    _take_bytes(model.graph, model.graph.input[0].name, "image")
     return _checked(model)
 
 
-def _take_bytes(graph: onnx.GraphProto) -> str:
-    """Replace the one input [1, 3, H, W] in [0, 1] by "image", uint8 [1, H, W, 3]; returns the planes' new name."""
+def refiner_graph(refiner: bytes) -> bytes:
+    """The refiner with bytes in and out: earlier, later and frame uint8 [1, S, S, 3] RGB; weight stays float32.
+
+    Raises:
+        ModuleNotFoundError: onnx is not installed.
+    """
+    from onnx import ModelProto
+
+    model = ModelProto.FromString(refiner)
+    for name in ("later", "earlier"):
+        _take_bytes(model.graph, name, name, prefix=f"{name}/")
+    given = _give_bytes(model.graph, model.graph.output[0], "frame/planes")
+    del model.graph.output[:]
+    model.graph.output.append(given)
+    return _checked(model)
+
+
+def _take_bytes(graph: onnx.GraphProto, old: str, new: str, prefix: str = "") -> str:
+    """Replace the input `old` [1, 3, H, W] in [0, 1] by `new`, uint8 [1, H, W, 3]; returns the planes' name.
+
+    `prefix`: of the names in between, where several inputs are replaced.
+    """
     from onnx import TensorProto, helper
 
-    n, channels, height, width = _shape(graph.input[0])
-    _rename(graph, graph.input[0].name, "planes")
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [n, height, width, channels]))
-    graph.initializer.append(_scalar("scale_1_255", 1 / 255))
+    (value,) = [value for value in graph.input if value.name == old]
+    n, channels, height, width = _shape(value)
+    planes, levels, unscaled, scale = (prefix + name for name in ("planes", "levels", "level_planes", "scale_1_255"))
+    _rename(graph, old, planes)
+    value.CopyFrom(helper.make_tensor_value_info(new, TensorProto.UINT8, [n, height, width, channels]))
+    graph.initializer.append(_scalar(scale, 1 / 255))
     nodes = [
-        helper.make_node("Cast", ["image"], ["levels"], "to_float", to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["levels"], ["level_planes"], "to_planes", perm=[0, 3, 1, 2]),
-        helper.make_node("Mul", ["level_planes", "scale_1_255"], ["planes"], "to_unit"),
+        helper.make_node("Cast", [new], [levels], f"{prefix}to_float", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", [levels], [unscaled], f"{prefix}to_planes", perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", [unscaled, scale], [planes], f"{prefix}to_unit"),
     ]
     for node in reversed(nodes):
         graph.node.insert(0, node)
-    return "planes"
+    return planes
+
+
+def _give_bytes(graph: onnx.GraphProto, output: onnx.ValueInfoProto, planes: str) -> onnx.ValueInfoProto:
+    """Append the way from an output [N, 3, H, W] in [0, 1] to "frame", uint8 [N, H, W, 3].
+
+    `planes`: what the output is called from now on. Returns the description of the new output, which the caller puts
+    in the old one's place.
+    """
+    from onnx import TensorProto, helper
+
+    n, channels, height, width = _shape(output)
+    _rename(graph, output.name, planes)
+    graph.initializer.extend([_scalar("scale_255", 255.0), _scalar("half", 0.5)])
+    graph.node.extend(
+        [
+            helper.make_node("Mul", [planes, "scale_255"], ["levels"], "to_levels"),
+            helper.make_node("Add", ["levels", "half"], ["rounded"], "round"),
+            helper.make_node("Transpose", ["rounded"], ["pixels"], "to_channels_last", perm=[0, 2, 3, 1]),
+            helper.make_node("Cast", ["pixels"], ["frame"], "to_uint8", to=TensorProto.UINT8),
+        ]
+    )
+    return helper.make_tensor_value_info("frame", TensorProto.UINT8, [n, height, width, channels])
 
 
 def _set_batch(model: ModelProto, batch: int) -> None:

@@ -1,4 +1,4 @@
-"""How long each part of a model takes here: detector and frame (every frame), encoder (every key frame)."""
+"""How long each part of a model takes here: detector and frame (every frame), encoder (every key frame), refiner."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -7,15 +7,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adasr_core.bitstream import AnchorPacket, CodedFrame
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineDescription, EngineName, FaceModel
+from adasr_core.geometry import MotionParameters
 from benchmarks.batch_speed import BatchSpeed, measure_batch
 from benchmarks.environment import Processor, describe_processor, load_average, package_version, source_commit
 from benchmarks.gpu_state import GpuState, gpu_state
 from benchmarks.graph_cost import graph_cost
 from benchmarks.percentiles import Percentiles, measure
+from receiver.anchors import Anchors
 
 Picture = NDArray[np.uint8]
+_ANCHOR_MS = 320
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
@@ -48,6 +52,8 @@ class SpeedReport:
         gpu: the first GPU before the model was loaded; None without one.
         ceiling_tflops: what one large matrix product reaches on the engine's device and in its precision, in 1e12
             operations a second; None when not measured.
+        refiner_ms: the refiner alone, from bytes to bytes; None where the model has none, or the engine runs none.
+        refined_ms: a frame between two anchors as a receiver draws it: two flows, two warps, the refiner; or None.
         published_ms: a frame of the published generator (2,406 GMAC) on the same device; None when not measured.
     """
 
@@ -66,12 +72,19 @@ class SpeedReport:
     batches: tuple[BatchSpeed, ...] = ()
     gpu: GpuState | None = None
     ceiling_tflops: float | None = None
+    refiner_ms: Percentiles | None = None
+    refined_ms: Percentiles | None = None
     published_ms: Percentiles | None = None
 
     @property
     def gmac_per_frame(self) -> float:
         """What a receiver computes for every frame: motion field and generator."""
         return self.gmac["motion"] + self.gmac["generator"]
+
+    @property
+    def gmac_per_refined_frame(self) -> float | None:
+        """What a receiver computes for a frame between two anchors: two flows, the refiner; None without a refiner."""
+        return 2 * self.gmac["motion"] + self.gmac["refiner"] if "refiner" in self.gmac else None
 
     @property
     def fps(self) -> float:
@@ -93,6 +106,8 @@ class SpeedReport:
             "detector_ms": self.detector_ms.to_json(),
             "encoder_ms": self.encoder_ms.to_json(),
             "frame_ms": self.frame_ms.to_json(),
+            "refiner_ms": None if self.refiner_ms is None else self.refiner_ms.to_json(),
+            "refined_ms": None if self.refined_ms is None else self.refined_ms.to_json(),
             "fps": round(self.fps, 2),
             "runs": self.runs,
             "engine": self.engine.engine,
@@ -164,6 +179,17 @@ def measure_speed(
         runs=max(1, runs // 5),
         warm_up=max(1, warm_up // 5),
     )
+    refiner_ms = refined_ms = None
+    if model.refines:
+        refiner_ms = measure(
+            lambda index: model.refine(pictures[0], pictures[index % len(pictures)], 0.5), runs=runs, warm_up=warm_up
+        )
+        drawn = _anchors(model, pictures, parameters)
+        refined_ms = measure(
+            lambda index: drawn.draw(1 + index % (_ANCHOR_MS - 1), driving[index % len(driving)]),
+            runs=runs,
+            warm_up=warm_up,
+        )
     batch_speeds = tuple(
         measure_batch(
             model,
@@ -181,15 +207,12 @@ def measure_speed(
     return SpeedReport(
         model=bundle.manifest.name,
         codec_id=bundle.codec_id,
-        gmac={
-            "detector": graph_cost(bundle.path("detector")).gmac,
-            "encoder": graph_cost(bundle.path("encoder")).gmac,
-            "motion": graph_cost(bundle.path("motion")).gmac,
-            "generator": graph_cost(bundle.path("generator")).gmac,
-        },
+        gmac={part: graph_cost(bundle.path(part)).gmac for part in bundle.manifest.graphs},
         detector_ms=detector_ms,
         encoder_ms=encoder_ms,
         frame_ms=frame_ms,
+        refiner_ms=refiner_ms,
+        refined_ms=refined_ms,
         runs=runs,
         engine=description,
         engine_version=next((found for found in versions if found), "unknown"),
@@ -199,3 +222,12 @@ def measure_speed(
         batches=batch_speeds,
         gpu=gpu,
     )
+
+
+def _anchors(model: FaceModel, pictures: Sequence[Picture], parameters: Sequence[MotionParameters]) -> Anchors:
+    """The first and the last picture as anchors."""
+    anchors = Anchors(model)
+    for time_ms, picture, motion in ((0, pictures[0], parameters[0]), (_ANCHOR_MS, pictures[-1], parameters[-1])):
+        anchors.note_frames([CodedFrame(0, time_ms, 0, 0, 0, (), motion)])
+        anchors.add(AnchorPacket(time_ms=time_ms, picture=b"decoded"), picture)
+    return anchors

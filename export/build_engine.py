@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser, clips: Sequence[Path] = ()) -
     parser.add_argument("--model", default="edge", help="name of a model, or the path of its folder (default: edge)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the engines (default: where calls look)")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp16", help="of encoder and generator; the rest is float32 (fp16)"
+        "--precision",
+        choices=PRECISIONS,
+        default="fp16",
+        help="of encoder, generator and refiner; the rest is float32 (fp16)",
     )
     parser.add_argument(
         "--batch",

@@ -3,6 +3,7 @@
 detector.onnx  -> detector     float32 always: it makes coordinates
 encoder.onnx   -> encoder      in the precision asked for (int8: fp16)
 motion + generator -> frame, one for each batch size      generator in the precision, motion field float32
+refiner.onnx   -> refiner      as the encoder, where the model has one
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from adasr_core.engines.tensorrt_metadata import (
     TensorSpec,
     engine_stem,
 )
-from adasr_core.fused_graph import FUSED_VERSION, detector_graph, encoder_graph, frame_graph
+from adasr_core.fused_graph import FUSED_VERSION, detector_graph, encoder_graph, frame_graph, refiner_graph
 from export.build_progress import make_bars
 from export.explicit_int8 import quantise_frame
 from export.recorded_inputs import Inputs
@@ -91,6 +92,9 @@ def engine_graphs(bundle: ModelBundle, config: EngineConfig, recorded: Sequence[
         EngineGraph("detector", 1, "fp32", detector_graph(bundle.path("detector").read_bytes())),
         EngineGraph("encoder", 1, halves, reduce_precision(encoder_graph(bundle.path("encoder").read_bytes()), halves)),
     ]
+    if bundle.has("refiner"):
+        refiner = reduce_precision(refiner_graph(bundle.path("refiner").read_bytes()), halves)
+        graphs.append(EngineGraph("refiner", 1, halves, refiner))
     for batch in sorted({1, *config.batches}):
         content = frame_graph(motion, generator, batch=batch)
         if config.precision == "int8":

@@ -17,6 +17,8 @@ LIMITS = {"keypoints": 5e-4, "jacobians": 2e-3, "confidence": 2e-3, "flow": 5e-4
 """Largest absolute difference in float32. levels: of 255, of a frame. A keypoint of 0.0005 is an eighth of a pixel."""
 REDUCED_FLOW = 5e-3
 """The same for the flow where the encoder runs in half precision: its context steers the motion field."""
+REFINED_SHARE = 0.3
+"""Share of the later picture in what the refiner is compared on."""
 FRAME_PSNR_DB = {"fp16": 45.0, "bf16": 38.0, "int8": 34.0}
 """Least PSNR of a frame against ONNX Runtime's, dB; rebuilds reach some 25 to 30 dB against the camera."""
 
@@ -48,6 +50,8 @@ def check_engines(
 
     `precision`: of the model's encoder and generator: "fp32", "fp16", "bf16" or "int8".
 
+    Where `model` refines, its pictures are compared as frames are.
+
     Raises:
         ValueError: there are no pairs.
     """
@@ -75,8 +79,11 @@ def check_engines(
         requests.append(request)
         expected.append(reference.rebuild(theirs_encoded, *motion))
     single = [model.rebuild(r.features, r.reference, r.driving) for r in requests]
-    frames = [*single, *model.rebuild_batch(requests)]
-    for ours_frame, theirs_frame in zip(frames, [*expected, *expected], strict=True):
+    frames, expected = [*single, *model.rebuild_batch(requests)], [*expected, *expected]
+    if model.refines:
+        frames += [model.refine(key, frame, REFINED_SHARE) for key, frame in pairs]
+        expected += [reference.refine(key, frame, REFINED_SHARE) for key, frame in pairs]
+    for ours_frame, theirs_frame in zip(frames, expected, strict=True):
         error = ours_frame.astype(np.float64) - theirs_frame
         _keep(worst, "levels", float(np.abs(error).max()))
         _keep(worst, "frame_db", -_psnr_db(error))

@@ -1,9 +1,10 @@
-"""Export of the four networks to ONNX: opset 18, 4-D GridSample only, batch 1, float32.
+"""Export of the networks to ONNX: opset 18, 4-D GridSample only, batch 1, float32.
 
     detector   image [1,3,256,256]                           -> keypoints [1,K,2], jacobians [1,K,2,2], confidence [1,K]
     encoder    picture [1,3,512,512]                         -> features, detail, context
     motion     context, keypoints and Jacobians of both      -> flow [1,2,64,64], occlusion [1,1,64,64]
     generator  picture, features, detail, flow, occlusion    -> frame [1,3,512,512]
+    refiner    earlier, later [1,3,512,512], weight          -> frame [1,3,512,512]   (export.refiner_graph)
 
 Pictures are RGB in [0, 1].
 """
@@ -167,30 +168,32 @@ def export_graphs(networks: FaceCodecNetworks, folder: Path) -> dict[str, Path]:
     Raises ValueError when a graph has an operator outside ALLOWED_OPERATORS or a GridSample that is not 4-D.
     """
     networks = networks.eval().float().cpu()
+    return {name: write_graph(name, graph, folder) for name, graph in graphs(networks).items()}
+
+
+def write_graph(name: str, graph: Graph, folder: Path) -> Path:
+    """Write one graph as an ONNX file; raises as `export_graphs` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = {}
-    for name, graph in graphs(networks).items():
-        path = folder / f"{name}.onnx"
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                graph.module.eval(),
-                tuple(graph.inputs.values()),
-                input_names=list(graph.inputs),
-                output_names=list(graph.outputs),
-                opset_version=OPSET,
-                dynamo=True,
-                optimize=True,
-                verbose=False,
-            )
-        assert program is not None
-        model = program.model_proto
-        strip_traces(model)
-        check_operators(model, name)
-        onnx.checker.check_model(model, full_check=True)
-        path.write_bytes(model.SerializeToString())
-        written[name] = path
-    return written
+    path = folder / f"{name}.onnx"
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.module.eval(),
+            tuple(graph.inputs.values()),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    strip_traces(model)
+    check_operators(model, name)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def strip_traces(model: onnx.ModelProto) -> None:

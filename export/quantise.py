@@ -26,7 +26,7 @@ from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from adasr_core.bundle import MODEL_PARTS, ModelBundle, ModelPart, QuantisedPart, open_bundle, write_manifest
+from adasr_core.bundle import ModelBundle, ModelPart, QuantisedPart, open_bundle, write_manifest
 from export.calibration import Calibration, GraphInputs
 
 QUANTISED_PARTS: tuple[QuantisedPart, ...] = get_args(QuantisedPart)
@@ -111,8 +111,9 @@ def quantise_model(
 ) -> ModelBundle:
     """Write the int8 variant of `bundle` to the folder `out`, whole or not at all.
 
-    Detector and tables are the same files, so the codec id is the same. The manifest says which parts are int8
-    (``architecture.precision``), from which files and on what they were calibrated (``training.int8``).
+    Detector and tables are the same files, so the codec id is the same; a refiner is carried over as it is. The
+    manifest says which parts are int8 (``architecture.precision``), from which files and on what they were calibrated
+    (``training.int8``).
     `quality`: figures for the manifest's quality field, added to the model's own.
 
     Raises:
@@ -129,7 +130,7 @@ def quantise_model(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as made:
         folder = Path(made)
-        names: dict[ModelPart, str] = {part: manifest.files[part].path for part in MODEL_PARTS}
+        names: dict[ModelPart, str] = {part: manifest.files[part].path for part in manifest.parts}
         for part, name in names.items():
             shutil.copyfile(bundle.path(part), folder / name)
         for part in config.parts:

@@ -2,7 +2,7 @@
 
     float32 --> Cast --> [Conv, LeakyRelu, SPADE's products and sums, pixel shuffle] --> Cast --> float32
 
-Reduced are the encoder and the generator, from each convolution on through `THROUGH`. All else stays float32:
+Reduced are encoder, generator and refiner, from each convolution on through `THROUGH`. All else stays float32:
 * the motion field and the detector: coordinates. A bfloat16 has 8 significant bits, a pixel or two of 512;
 * every GridSample and what makes its grid, for the same reason (and TensorRT samples in float32 and float16 alone);
 * the blend of warped picture and paint, and the way to uint8: a bfloat16 in [0.5, 1] has steps of a whole grey level.
@@ -32,7 +32,7 @@ _TYPES: dict[str, tuple[int, np.dtype[np.generic]]] = {
 
 
 def reduce_precision(content: bytes, precision: Precision) -> bytes:
-    """The same graph with encoder or generator in `precision`; inputs and outputs keep their types.
+    """The same graph with encoder, generator or refiner in `precision`; inputs and outputs keep their types.
 
     `content`: an ONNX file made by `adasr_core.fused_graph`.
 

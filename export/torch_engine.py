@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from adasr_core.bound_graph import pack_parameters
 from adasr_core.engines import Detection, EngineDescription, EngineError, RebuildRequest, ReferenceFeatures
 from adasr_core.engines.device_model import Image
+from adasr_core.engines.graph_model import not_loaded
 from adasr_core.engines.runner import Array
 from adasr_core.geometry import MotionParameters
 from adasr_core.networks import FaceCodecNetworks
-from export.torch_frame import DetectorNetwork, FrameNetwork, KeyFrameNetwork
+from adasr_core.networks.refiner import Refiner
+from export.torch_frame import DetectorNetwork, FrameNetwork, KeyFrameNetwork, RefinerNetwork
 from export.torch_launch import CapturedLaunch, FrameLaunch, FrameShapes, KeptFeatures, PlainLaunch, kept
 
 
@@ -55,7 +57,7 @@ class TorchEngineConfig:
 class TorchModel:
     """A `DeviceModel` in torch."""
 
-    def __init__(self, networks: FaceCodecNetworks, config: TorchEngineConfig) -> None:
+    def __init__(self, networks: FaceCodecNetworks, config: TorchEngineConfig, refiner: Refiner | None = None) -> None:
         """Take networks with their weights.
 
         Raises:
@@ -82,23 +84,25 @@ class TorchModel:
             self._encoder = self._prepare(KeyFrameNetwork(networks, dtype))
             self._frame_network = FrameNetwork(networks, dtype).eval().to(self._device)
             self._frame = self._compile(self._frame_network)
+            self._refiner = None if refiner is None else self._prepare(RefinerNetwork(refiner.eval().float(), dtype))
         self._shapes = FrameShapes.of(networks.config, dtype)
         self._launches: dict[int, FrameLaunch] = {}
 
     @classmethod
-    def load(cls, weights: Path, config: TorchEngineConfig) -> TorchModel:
-        """Load ``weights.safetensors``.
+    def load(cls, weights: Path, config: TorchEngineConfig, refiner: Path | None = None) -> TorchModel:
+        """Load ``weights.safetensors``, and the refiner's file of that kind.
 
         Raises:
             EngineError: there is no such file, or see the constructor.
             ValueError: the file is no checkpoint of these networks.
         """
-        if not weights.is_file():
-            raise EngineError(
-                f"engine torch: {weights} is not there (an installed model has no such file); take the model folder of "
-                "a checkout"
-            )
-        return cls(FaceCodecNetworks.load(weights)[0], config)
+        for file in (weights, refiner):
+            if file is not None and not file.is_file():
+                raise EngineError(
+                    f"engine torch: {file} is not there (an installed model has no such file); take the model folder "
+                    "of a checkout"
+                )
+        return cls(FaceCodecNetworks.load(weights)[0], config, None if refiner is None else Refiner.load(refiner)[0])
 
     def describe(self) -> EngineDescription:
         """See `DeviceModel`."""
@@ -141,6 +145,21 @@ class TorchModel:
         flow: Array = self._frame_network.field(kept(features).context, packed)[0][0].cpu().numpy()
         return flow
 
+    @property
+    def refines(self) -> bool:
+        """See `DeviceModel`."""
+        return self._refiner is not None
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """See `DeviceModel`."""
+        if self._refiner is None:
+            raise not_loaded("refiner")
+        share = torch.full((1, 1, 1, 1), weight, device=self._device)
+        with _plain_errors("refine"):
+            (painted,) = self._refiner(self._upload(earlier), self._upload(later), share)
+        frame: Image = painted[0].cpu().numpy()
+        return frame
+
     def close(self) -> None:
         """See `DeviceModel`."""
         self._launches.clear()
@@ -154,8 +173,8 @@ class TorchModel:
         ready = self._compile(network.eval().to(self._device))
 
         @torch.inference_mode()
-        def run(picture: Tensor) -> tuple[Tensor, ...]:
-            outputs: tuple[Tensor, ...] = ready(picture)
+        def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+            outputs: tuple[Tensor, ...] = ready(*inputs)
             return outputs
 
         return run

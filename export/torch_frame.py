@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from adasr_core.networks import FaceCodecNetworks
 from adasr_core.networks.generator import full_grid
 from adasr_core.networks.layers import warp
+from adasr_core.networks.refiner import Refiner
 
 
 class FrameNetwork(nn.Module):
@@ -44,8 +45,7 @@ class FrameNetwork(nn.Module):
             warp(detail.float(), full_grid(flow, detail.shape[-1])).to(self.dtype),
             occlusion.to(self.dtype),
         )
-        levels = torch.clamp(frame.float(), 0.0, 1.0) * 255 + 0.5
-        return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return _to_bytes(frame)
 
     def field(self, context: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Flow [N, 2, 64, 64] and occlusion [N, 1, 64, 64], float32."""
@@ -89,3 +89,26 @@ class DetectorNetwork(nn.Module):
         """Uint8 [N, D, D, 3] -> keypoints [N, K, 2], Jacobians [N, K, 2, 2], confidence [N, K]."""
         out = self.detector(image.permute(0, 3, 1, 2).float() * (1 / 255))
         return out.keypoints, out.jacobians, torch.sigmoid(out.confidence_logits)
+
+
+class RefinerNetwork(nn.Module):
+    """The refiner from bytes to bytes. The convolutions run in `dtype`; the last sum stays in float32."""
+
+    def __init__(self, refiner: Refiner, dtype: torch.dtype) -> None:
+        """Copy the refiner; it computes in `dtype`."""
+        super().__init__()
+        self.dtype = dtype
+        self.refiner = copy.deepcopy(refiner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, earlier: Tensor, later: Tensor, weight: Tensor) -> tuple[Tensor]:
+        """Uint8 [N, S, S, 3] twice, float32 [N, 1, 1, 1] -> the frame, uint8 [N, S, S, 3]."""
+        planes = [picture.permute(0, 3, 1, 2).float() * (1 / 255) for picture in (earlier, later)]
+        with torch.autocast(earlier.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+            frame = self.refiner(*planes, weight)
+        return (_to_bytes(frame),)
+
+
+def _to_bytes(frame: Tensor) -> Tensor:
+    """[N, 3, S, S] in [0, 1] -> uint8 [N, S, S, 3]."""
+    levels = torch.clamp(frame.float(), 0.0, 1.0) * 255 + 0.5
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -46,6 +46,8 @@ class ReceiverConfig:
 
     playout: PlayoutConfig = field(default_factory=PlayoutConfig)
     """Waiting, ordering and filling of gaps."""
+    refine: bool = True
+    """Let the model's refiner paint frames from anchors, where it was loaded with one; else they are mixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Receiver:
         self._codec = codec
         config = config if config is not None else ReceiverConfig()
         self._bank = ReferenceBank(model, codec, kept)
-        self._anchors = Anchors(model)
+        self._anchors = Anchors(model, refine=config.refine)
         self._history = FrameHistory()
         self._playout: PlayoutBuffer[_Motion] = PlayoutBuffer(
             config.playout, continues=lambda before, after: before.reference is after.reference

@@ -13,6 +13,7 @@ import pytest
 from adasr_core.bitstream.entropy import TOTAL
 from adasr_core.bitstream.prediction import MODES
 from adasr_core.bitstream.tables import MotionTables
+from adasr_core.bundle import ModelBundle
 from fuzz.made_tables import laplace_rows
 
 
@@ -48,6 +49,15 @@ def synthetic_tables() -> Callable[[int], MotionTables]:
         return _synthetic_tables(K)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def refined(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """The shipped model with a small refiner of random weights (`tests.refiners`)."""
+    # Imported here: torch is slow to load, and few tests need it.
+    from tests.refiners import make_refined
+
+    return make_refined(tmp_path_factory.mktemp("refined") / "model")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

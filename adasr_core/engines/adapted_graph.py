@@ -14,7 +14,7 @@ def adapted_graph(bundle: ModelBundle, part: Part, adapter: Adapter | None) -> b
     Raises:
         AdapterError: a weight of the adapter does not fit the graph.
     """
-    if adapter is None or part == "detector":
+    if adapter is None or part == "detector" or part == "refiner":
         return None
     model = bundle.path(part).read_bytes()
     changed = adapter.merge(part, read_weights(model))

@@ -22,8 +22,9 @@ from adasr_core.engines.runner import Array
 from adasr_core.geometry import MotionParameters
 
 Image = npt.NDArray[np.uint8]
-Part = Literal["detector", "encoder", "motion", "generator"]
+Part = Literal["detector", "encoder", "motion", "generator", "refiner"]
 PARTS: tuple[Part, ...] = ("detector", "encoder", "motion", "generator")
+"""Those that every model has; some have a refiner as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,13 @@ class DeviceModel(Protocol):
 
     def flow(self, features: ReferenceFeatures, reference: MotionParameters, driving: MotionParameters) -> Array:
         """See `FaceModel.flow`: float32 [2, 64, 64]."""
+
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner was loaded."""
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """See `FaceModel.refine`."""
 
     def describe(self) -> EngineDescription:
         """What the model really runs on."""

@@ -2,7 +2,8 @@
 
               once per key frame                 every frame
 picture --> encoder --> ReferenceFeatures --+--> motion --> generator --> frame
-image   --> detector --> parameters --------+
+image   --> detector --> parameters --------+          --> flow
+two pictures moved along such flows to one moment --> refiner --> frame         where the model has one
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from adasr_core.engines.graph_model import GraphModel
 from adasr_core.engines.runner import ENGINES, Array, EngineError, EngineName, GraphRunner
 from adasr_core.geometry import MotionParameters
 
-__all__ = ["PARTS", "REDUCED_PARTS", "FaceModel", "Part"]
+__all__ = ["PARTS", "REDUCED_PARTS", "FaceModel", "Part", "model_parts"]
 
 GPU_ENGINES: frozenset[EngineName] = frozenset({"onnxruntime-cuda", "tensorrt"})
 # The detector's coordinates are what is sent: they need float32. The flow is nearly zero where little moves, and errs
 # by 0.03 px on the mean where a head swings by 25.
-REDUCED_PARTS: frozenset[Part] = frozenset({"encoder", "motion", "generator"})
+REDUCED_PARTS: frozenset[Part] = frozenset({"encoder", "motion", "generator", "refiner"})
+_PICTURE_INPUTS: dict[Part, tuple[str, ...]] = {"refiner": ("earlier", "later")}
+_PICTURE_OUTPUT: frozenset[Part] = frozenset({"generator", "refiner"})
 
 
 class FaceModel:
@@ -59,11 +62,11 @@ class FaceModel:
         device: str | None = None,
         threads: int | None = None,
         streams: int | None = None,
-        parts: Sequence[Part] = PARTS,
+        parts: Sequence[Part] | None = None,
         adapter: Adapter | None = None,
         engine_folder: Path | None = None,
     ) -> Self:
-        """Load the graphs named in `parts`.
+        """Load the graphs named in `parts`; None is all that the model has.
 
         `device` is an OpenVINO device ("CPU", "GPU"), an ONNX Runtime provider ("CPUExecutionProvider"), or the
         number of an NVIDIA GPU ("0") for onnxruntime-cuda and tensorrt; None is the processor, or the first GPU.
@@ -76,8 +79,15 @@ class FaceModel:
         Raises:
             EngineError: the engine or device is not there.
             AdapterError: the adapter was made for another model.
-            ValueError: `threads` and `streams` are both given, or `streams` is below 1.
+            ValueError: `threads` and `streams` are both given, `streams` is below 1, or the model has not that part.
         """
+        parts = model_parts(bundle) if parts is None else parts
+        for part in parts:
+            if not bundle.has(part):
+                raise ValueError(
+                    f"parts: got {part}, which the model {bundle.manifest.name} {bundle.manifest.version} does not "
+                    "have; leave it out, or put one into its folder (python -m export.add_refiner)"
+                )
         if streams is not None and (threads is not None or streams < 1):
             raise ValueError(f"streams: got {streams} with threads={threads}, expected 1 or more, without threads")
         if engine not in ENGINES:
@@ -141,9 +151,34 @@ class FaceModel:
         """Where `rebuild` takes each pixel from, minus where it is: float32 [2, 64, 64], x and y in [-1, 1] units."""
         return self._model.flow(features, reference, driving)
 
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner was loaded: the model has one, and `parts` named it."""
+        return self._model.refines
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """The frame of a moment, painted from two pictures that were moved to it: uint8 [frame_px, frame_px, 3] RGB.
+
+        `earlier`, `later`: uint8 of that size. `weight`: share of the later one, 0 to 1. A picture of that very moment
+        is given as both, with 0.
+
+        Raises:
+            ValueError: wrong shape or type, a weight out of range, or no refiner was loaded (see `refines`).
+        """
+        _check(earlier, self.frame_px, "earlier")
+        _check(later, self.frame_px, "later")
+        if not 0 <= weight <= 1:
+            raise ValueError(f"weight: got {weight}, expected the share of the later picture, 0 to 1")
+        return self._model.refine(earlier, later, weight)
+
     def close(self) -> None:
         """Free what the engine holds; the model cannot be used any more. Twice is once."""
         self._model.close()
+
+
+def model_parts(bundle: ModelBundle) -> tuple[Part, ...]:
+    """All parts of a model that engines load: its graphs."""
+    return (*PARTS, "refiner") if bundle.has("refiner") else PARTS
 
 
 def _check(image: Image, size: int, name: str) -> None:
@@ -177,7 +212,8 @@ def _load_graphs(
                 threads=threads,
                 streams=streams,
                 reduced=part in REDUCED_PARTS,
-                picture=part == "generator",
+                picture=part in _PICTURE_OUTPUT,
+                pictures_in=_PICTURE_INPUTS.get(part, ()),
                 content=content,
             )
         try:
@@ -189,7 +225,8 @@ def _load_graphs(
             provider=device or CPU_PROVIDER,
             threads=threads,
             streams=streams,
-            picture=part == "generator",
+            picture=part in _PICTURE_OUTPUT,
+            pictures_in=_PICTURE_INPUTS.get(part, ()),
             content=content,
         )
 

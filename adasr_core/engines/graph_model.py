@@ -1,4 +1,4 @@
-"""The four graphs of a model folder, each run by itself, with everything between them in the processor's memory."""
+"""The graphs of a model folder, each run by itself, with everything between them in the processor's memory."""
 
 from __future__ import annotations
 
@@ -78,6 +78,18 @@ class GraphModel:
         # The engine may use the memory again for the next frame.
         flow: Array = self._field(_host(features), reference, driving)["flow"][0].copy()
         return flow
+
+    @property
+    def refines(self) -> bool:
+        """See `DeviceModel`."""
+        return "refiner" in self._runners
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """See `DeviceModel`; the engine takes the bytes."""
+        share = np.full((1, 1, 1, 1), weight, np.float32)
+        out = self._runner("refiner").run({"earlier": earlier[None], "later": later[None], "weight": share})
+        frame: Image = out["frame"][0]
+        return frame
 
     def close(self) -> None:
         """Forget the graphs."""

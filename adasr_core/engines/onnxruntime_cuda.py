@@ -70,14 +70,14 @@ class OnnxRuntimeCudaModel:
         self, bundle: ModelBundle, device: BoundDevice, parts: Sequence[Part], adapter: Adapter | None
     ) -> None:
         """Fuse and load the graphs that `parts` need; see `load`."""
-        from adasr_core.fused_graph import detector_graph, encoder_graph
+        from adasr_core.fused_graph import detector_graph, encoder_graph, refiner_graph
 
         device.check()
         if importlib.util.find_spec("onnx") is None:
             raise EngineError("engine onnxruntime-cuda: onnx is not installed; pip install 'adasr[gpu]'")
         self._device = device
         self._sources = {part: adapted_graph(bundle, part, adapter) or bundle.path(part).read_bytes() for part in parts}
-        self._detector = self._encoder = None
+        self._detector = self._encoder = self._refiner = None
         if "detector" in parts:
             self._detector = BoundSession(
                 detector_graph(self._sources["detector"]), "detector", device, captured=True, exact=True
@@ -86,6 +86,9 @@ class OnnxRuntimeCudaModel:
         if "encoder" in parts:
             # Not captured: it runs once a key frame, and into another slot each time.
             self._encoder = BoundSession(encoder_graph(self._sources["encoder"]), "encoder", device)
+        if "refiner" in parts:
+            self._refiner = BoundSession(refiner_graph(self._sources["refiner"]), "refiner", device, captured=True)
+            self._refining = self._refiner.bind({})
         self._frames: dict[int, BoundSession] = {}
         self._batches: dict[int, Binding] = {}
         self._batch_slots: dict[int, list[int]] = {}
@@ -172,9 +175,25 @@ class OnnxRuntimeCudaModel:
         session.run(binding)
         return list(binding.read("frame"))
 
+    @property
+    def refines(self) -> bool:
+        """See `DeviceModel`."""
+        return self._refiner is not None
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """See `DeviceModel`."""
+        if self._refiner is None:
+            raise not_loaded("refiner")
+        self._refining.write("earlier", earlier[None])
+        self._refining.write("later", later[None])
+        self._refining.write("weight", np.full((1, 1, 1, 1), weight, np.float32))
+        self._refiner.run(self._refining, graph=1)
+        frame: Image = self._refining.read("frame")[0]
+        return frame
+
     def close(self) -> None:
         """See `DeviceModel`."""
-        self._detector = self._encoder = None
+        self._detector = self._encoder = self._refiner = None
         self._frames.clear()
         self._batches.clear()
         self._free.clear()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from adasr_core.engines.runner import AnyArray, Array, EngineError
+from adasr_core.engines.runner import AnyArray, EngineError
 
 CPU_PROVIDER = "CPUExecutionProvider"
 
@@ -24,9 +24,10 @@ class OnnxRuntimeRunner:
         threads: int | None = None,
         streams: int | None = None,
         picture: bool = False,
+        pictures_in: Sequence[str] = (),
         content: bytes | None = None,
     ) -> None:
-        """Load `path`; see `OpenVinoRunner` for `threads`, `streams`, `picture` and `content`.
+        """Load `path`; see `OpenVinoRunner` for `threads`, `streams`, `picture`, `pictures_in` and `content`.
 
         Raises:
             EngineError: the provider is not in this build of ONNX Runtime, or did not start (it would fall back in
@@ -54,7 +55,7 @@ class OnnxRuntimeRunner:
         if self._session.get_providers()[0] != provider:
             raise EngineError(f"ONNX Runtime provider {provider} did not start; check its driver and libraries")
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._provider, self._picture = provider, picture
+        self._provider, self._picture, self._pictures_in = provider, picture, tuple(pictures_in)
 
     @property
     def device(self) -> str:
@@ -66,9 +67,13 @@ class OnnxRuntimeRunner:
         """Always float32 here; a GPU may use TF32 inside."""
         return "f32"
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Run once."""
-        outputs: list[AnyArray] = self._session.run(self._outputs, dict(inputs))
+        given = dict(inputs)
+        for name in self._pictures_in:
+            planes = np.multiply(given[name].transpose(0, 3, 1, 2), np.float32(1 / 255), dtype=np.float32)
+            given[name] = np.ascontiguousarray(planes)
+        outputs: list[AnyArray] = self._session.run(self._outputs, given)
         if self._picture:
             outputs = [(o * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(0, 2, 3, 1) for o in outputs]
         return {name: np.ascontiguousarray(o) for name, o in zip(self._outputs, outputs, strict=True)}

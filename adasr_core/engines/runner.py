@@ -30,8 +30,8 @@ class GraphRunner(Protocol):
     def precision(self) -> str:
         """Arithmetic precision: "f32" or "bf16"."""
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, AnyArray]:
-        """Run on `inputs` (name to float32 array); fresh output arrays by name."""
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        """Run on `inputs` by name, float32 but for those that were loaded as pictures; fresh output arrays by name."""
 
 
 def gpu_number(device: str | None) -> int:

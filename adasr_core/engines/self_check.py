@@ -13,6 +13,7 @@ import numpy as np
 
 from adasr_core.engines.device_model import Detection, Image
 from adasr_core.engines.face_model import FaceModel
+from adasr_core.engines.runner import EngineError
 
 LARGEST_KEYPOINT_DIFFERENCE = 1e-3
 """On the scale of [-1, 1]: a quarter of a pixel of 512."""
@@ -24,8 +25,8 @@ LEAST_FRAME_PSNR_DB = 38.0
 class SelfCheck:
     """An engine beside the reference.
 
-    keypoint_difference: largest one, on the scale of [-1, 1]. frame_psnr_db: least PSNR of a rebuilt frame, dB; 100 for
-    equal frames.
+    keypoint_difference: largest one, on the scale of [-1, 1]. frame_psnr_db: least PSNR of a rebuilt or refined frame,
+    dB; 100 for equal frames.
     """
 
     keypoint_difference: float
@@ -44,10 +45,14 @@ class SelfCheck:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRun:
-    """What the reference made of the pictures: what it sees in each, and the frames rebuilt from the first one."""
+    """What the reference made of the pictures: what it sees in each, and the frames rebuilt from the first one.
+
+    refined: the first one and each of the others, refined to the moment between; empty where the model has no refiner.
+    """
 
     detections: tuple[Detection, ...]
     frames: tuple[Image, ...]
+    refined: tuple[Image, ...] = ()
 
 
 def run_reference(model: FaceModel, pictures: Sequence[Image], small: Sequence[Image]) -> ReferenceRun:
@@ -64,23 +69,36 @@ def run_reference(model: FaceModel, pictures: Sequence[Image], small: Sequence[I
     detections = tuple(model.detect(image) for image in small)
     key = model.encode(pictures[0])
     frames = tuple(model.rebuild(key, detections[0].parameters, one.parameters) for one in detections[1:])
-    return ReferenceRun(detections, frames)
+    return ReferenceRun(detections, frames, _refined(model, pictures))
 
 
 def check_engine(
     model: FaceModel, reference: ReferenceRun, pictures: Sequence[Image], small: Sequence[Image]
 ) -> SelfCheck:
-    """Compare a loaded model with the reference on the same pictures."""
+    """Compare a loaded model with the reference on the same pictures.
+
+    Raises:
+        EngineError: one of the two refines and the other does not.
+    """
+    if model.refines != bool(reference.refined):
+        ours, theirs = ("a refiner" if refines else "none" for refines in (model.refines, bool(reference.refined)))
+        raise EngineError(f"self-check: the engine loaded {ours}, the reference {theirs}; load the same parts for both")
     difference = max(
         float(np.abs(model.detect(image).parameters.keypoints - expected.parameters.keypoints).max())
         for image, expected in zip(small, reference.detections, strict=True)
     )
     key = model.encode(pictures[0])
     first = reference.detections[0].parameters
+    frames = [model.rebuild(key, first, seen.parameters) for seen in reference.detections[1:]]
     worst = 100.0
-    for expected, seen in zip(reference.frames, reference.detections[1:], strict=True):
-        frame = model.rebuild(key, first, seen.parameters)
+    for expected, frame in zip(
+        (*reference.frames, *reference.refined), (*frames, *_refined(model, pictures)), strict=True
+    ):
         error = float(np.mean((frame.astype(np.float32) - expected) ** 2))
         worst = min(worst, 10 * np.log10(255**2 / max(error, 255**2 * 1e-10)))
     # A comparison with NaN is false, so it fails.
     return SelfCheck(difference, float(worst))
+
+
+def _refined(model: FaceModel, pictures: Sequence[Image]) -> tuple[Image, ...]:
+    return tuple(model.refine(pictures[0], later, 0.5) for later in pictures[1:]) if model.refines else ()

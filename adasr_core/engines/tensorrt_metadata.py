@@ -21,12 +21,13 @@ from adasr_core.fused_graph import FUSED_VERSION
 METADATA_FORMAT = "adasr-tensorrt-engine"
 METADATA_VERSION = 1
 
-EnginePart = Literal["detector", "encoder", "frame"]
+EnginePart = Literal["detector", "encoder", "frame", "refiner"]
 ENGINE_PARTS: tuple[EnginePart, ...] = get_args(EnginePart)
 SOURCES: dict[EnginePart, tuple[ModelPart, ...]] = {
     "detector": ("detector",),
     "encoder": ("encoder",),
     "frame": ("motion", "generator"),
+    "refiner": ("refiner",),
 }
 """Parts of a model folder that an engine is made of."""
 
@@ -139,6 +140,8 @@ class EngineMetadata:
         if self.codec_id != bundle.codec_id:
             return f"built for the codec {self.codec_id} ({self.model}), this model's is {bundle.codec_id}"
         for part, digest in self.sources.items():
+            if part not in bundle.manifest.files:
+                return f"built from {part}.onnx, which this model does not have"
             found = bundle.manifest.files[part].sha256
             if digest != found:
                 return f"built from another {part}.onnx ({digest[:12]}..., this model's is {found[:12]}...)"

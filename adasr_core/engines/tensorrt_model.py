@@ -31,7 +31,7 @@ from adasr_core.engines.device_model import (
     ReferenceFeatures,
 )
 from adasr_core.engines.frame_launch import FrameLaunch, TensorRtFeatures
-from adasr_core.engines.runner import Array, EngineError, gpu_number
+from adasr_core.engines.runner import AnyArray, Array, EngineError, gpu_number
 from adasr_core.engines.tensorrt_engine import EngineLoader, LoadedEngine, import_tensorrt, tensorrt_version
 from adasr_core.engines.tensorrt_metadata import EngineFile, EnginePart, build_command, find_engines
 from adasr_core.geometry import MotionParameters
@@ -43,6 +43,7 @@ _NEEDED: dict[Part, EnginePart] = {
     "encoder": "encoder",
     "motion": "frame",
     "generator": "frame",
+    "refiner": "refiner",
 }
 
 
@@ -124,6 +125,7 @@ class TensorRtModel:
         loader = EngineLoader(device)
         self._detector: _PictureEngine | None = None
         self._encoder: _PictureEngine | None = None
+        self._refiner: _PictureEngine | None = None
         self._frames: dict[int, FrameLaunch] = {}
         with device:
             for (part, batch), file in sorted(files.items()):
@@ -132,6 +134,8 @@ class TensorRtModel:
                     self._frames[batch] = FrameLaunch(device, engine)
                 elif part == "encoder":
                     self._encoder = _PictureEngine(device, engine, bind_outputs=False)
+                elif part == "refiner":
+                    self._refiner = _PictureEngine(device, engine, bind_outputs=True)
                 else:
                     self._detector = _PictureEngine(device, engine, bind_outputs=True)
         shown = files.get(("frame", 1)) or next(iter(files.values()))
@@ -147,7 +151,7 @@ class TensorRtModel:
         """See `FaceModel.detect`."""
         engine = _loaded(self._detector, "detector")
         with self._device:
-            engine.run(image)
+            engine.run(image=image)
             keypoints, jacobians, confidence = engine.outputs("keypoints", "jacobians", "confidence")
         return Detection(MotionParameters.create(keypoints[0], jacobians[0]), confidence[0])
 
@@ -158,7 +162,7 @@ class TensorRtModel:
             features = TensorRtFeatures(self._device, engine.engine.metadata.outputs)
             try:
                 engine.engine.bind(features.addresses())
-                engine.run(picture)
+                engine.run(image=picture)
             except BaseException:
                 features.close()
                 raise
@@ -189,6 +193,19 @@ class TensorRtModel:
             launch.run([RebuildRequest(features, reference, driving)])
             return launch.flow()
 
+    @property
+    def refines(self) -> bool:
+        """See `DeviceModel`."""
+        return self._refiner is not None
+
+    def refine(self, earlier: Image, later: Image, weight: float) -> Image:
+        """See `FaceModel.refine`; both pictures up, one down."""
+        engine = _loaded(self._refiner, "refiner")
+        with self._device:
+            engine.run(earlier=earlier, later=later, weight=weight)
+            (frame,) = engine.outputs("frame")
+        return np.asarray(frame[0], np.uint8)
+
     def close(self) -> None:
         """Free everything on the device. Twice is once."""
         if self._closed:
@@ -197,10 +214,10 @@ class TensorRtModel:
         with self._device:
             for launch in self._frames.values():
                 launch.close()
-            for engine in (self._detector, self._encoder):
+            for engine in (self._detector, self._encoder, self._refiner):
                 if engine is not None:
                     engine.close()
-        self._frames, self._detector, self._encoder = {}, None, None
+        self._frames, self._detector, self._encoder, self._refiner = {}, None, None, None
         self._device.close()
 
     def _check_open(self) -> None:
@@ -218,23 +235,24 @@ class TensorRtModel:
 
 
 class _PictureEngine:
-    """Detector or encoder: one picture of bytes in."""
+    """Detector, encoder or refiner: pictures of bytes in, a run, a wait."""
 
     def __init__(self, device: CudaDevice, engine: LoadedEngine, *, bind_outputs: bool) -> None:
         self.engine = engine
         self._device = device
         name = engine.metadata.part
-        self._input = DeviceBlock(device, engine.metadata.inputs, f"{name}'s picture", pinned=True)
+        self._input = DeviceBlock(device, engine.metadata.inputs, f"{name}'s inputs", pinned=True)
         self._output: DeviceBlock | None = None
         engine.bind(self._input.addresses())
         if bind_outputs:
             self._output = DeviceBlock(device, engine.metadata.outputs, f"{name}'s outputs", pinned=True)
             engine.bind(self._output.addresses())
 
-    def run(self, picture: Image) -> None:
-        """Copy the picture over, run, wait: the pinned memory is used for the next."""
+    def run(self, **inputs: Image | float) -> None:
+        """Copy the inputs over, by name, run, wait: the pinned memory is used for the next."""
         doing = f"engine {self.engine.metadata.part}"
-        self._input.view("image")[0] = picture
+        for name, value in inputs.items():
+            self._input.view(name)[:] = value
         with self._device.reported(doing):
             self._input.upload()
             self.engine.queue()
@@ -242,10 +260,10 @@ class _PictureEngine:
                 self._output.download()
         self._device.synchronize(doing)
 
-    def outputs(self, *names: str) -> list[Array]:
+    def outputs(self, *names: str) -> list[AnyArray]:
         """Copies of outputs by name."""
         assert self._output is not None
-        return [np.array(self._output.view(name), np.float32) for name in names]
+        return [self._output.view(name).copy() for name in names]
 
     def close(self) -> None:
         """Free the engine and the device memory."""

@@ -56,6 +56,11 @@ class PlainFlow(FaceModel):
         assert np.isfinite(spread)
         return np.full((_SIDE_PX, _SIDE_PX, 3), min(float(spread), 1.0) * 255, np.uint8)
 
+    @property
+    def refines(self) -> bool:
+        """Frames are mixed: a refiner is nothing but a network."""
+        return False
+
 
 def build() -> Target:
     """Inputs: parts as `joined`: anchor packets; or 0 and the time of a frame, 1 and that of a reference, 2 to draw."""

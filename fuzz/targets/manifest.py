@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from adasr_core.bundle import GRAPHS, MODEL_PARTS, BundleError, ModelFile, ModelManifest, Shape, codec_id_of
 from fuzz.target import Target
 
@@ -25,7 +27,14 @@ def build() -> Target:
         quality={"psnr": 28.5},
         licence="Apache-2.0",
     )
-    return Target(check=_check, errors=(BundleError,), seeds=(manifest.to_json().encode(),), max_bytes=8192)
+    refined = replace(
+        manifest,
+        files={**manifest.files, "refiner": ModelFile(path="refiner.bin", sha256="0" * 64, bytes=7)},
+        inputs={**shapes, "refiner": {"weight": (1, 1, 1, 1)}},
+        outputs={**shapes, "refiner": {"frame": (1, 3, 64, 64)}},
+    )
+    seeds = tuple(one.to_json().encode() for one in (manifest, refined))
+    return Target(check=_check, errors=(BundleError,), seeds=seeds, max_bytes=8192)
 
 
 def _check(data: bytes) -> None:

@@ -77,6 +77,54 @@ def test_round_trip(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES.values(), "manifest.json"])
 
 
+def _write_refined(folder: Path, tables: MotionTables, **changes: Any) -> ModelManifest:
+    """The same with a refiner."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "refiner.onnx").write_bytes(b"graph refiner" * 50)
+    shapes = {graph: {"tensor": [1, 3, 8, 8]} for graph in (*GRAPHS, "refiner")}
+    fields = {"files": {**FILES, "refiner": "refiner.onnx"}, "inputs": shapes, "outputs": shapes}
+    return _write(folder, tables, **(fields | changes))
+
+
+def test_a_refiner_is_a_part_that_a_model_may_have(
+    folder: Path, tmp_path: Path, synthetic_tables: Callable[[int], MotionTables]
+) -> None:
+    plain = open_bundle(folder)
+    assert not plain.has("refiner")
+    assert plain.has("motion")
+    assert plain.manifest.parts == MODEL_PARTS
+    assert plain.manifest.graphs == GRAPHS
+    _write_refined(tmp_path / "refined", synthetic_tables(K))
+    refined = open_bundle(tmp_path / "refined")
+    assert refined.has("refiner")
+    assert refined.path("refiner").name == "refiner.onnx"
+    assert refined.manifest.parts == (*MODEL_PARTS, "refiner")
+    assert refined.manifest.graphs == (*GRAPHS, "refiner")
+    assert refined.codec_id == plain.codec_id, "it is a matter of the receiver alone"
+    assert ModelManifest.from_json(refined.manifest.to_json()) == refined.manifest
+
+
+def test_a_refiner_is_checked_as_the_other_parts_are(
+    tmp_path: Path, synthetic_tables: Callable[[int], MotionTables]
+) -> None:
+    folder, tables = tmp_path / "refined", synthetic_tables(K)
+    _write_refined(folder, tables)
+    content = (folder / "manifest.json").read_text()
+    (folder / "refiner.onnx").write_bytes(b"graph Refiner" * 50)
+    with pytest.raises(BundleError, match=r"refiner.onnx was changed.*install the model again"):
+        open_bundle(folder)
+    (folder / "refiner.onnx").unlink()
+    with pytest.raises(BundleError, match=r"cannot read refiner.onnx .*install the model again"):
+        open_bundle(folder)
+    for field in ("inputs", "outputs"):
+        (folder / "manifest.json").write_text(content)
+        _edit(folder, lambda manifest, field=field: manifest[field].pop("refiner"))  # type: ignore[misc]
+        with pytest.raises(BundleError, match=rf"{field}: got .*expected .*refiner"):
+            open_bundle(folder)
+    with pytest.raises(BundleError, match="inputs"):
+        _write_refined(folder, tables, files=FILES)
+
+
 def test_codec_id_is_detector_and_tables(folder: Path) -> None:
     digests = [hashlib.sha256((folder / FILES[part]).read_bytes()).digest() for part in ("detector", "tables")]
     expected = hashlib.sha256(digests[0] + digests[1]).hexdigest()[:16]

@@ -9,7 +9,7 @@ import pytest
 from adasr.cli import main
 from adasr.sample_pictures import sample_pictures
 from adasr.speed_table import print_speed
-from adasr_core.bundle import open_bundle
+from adasr_core.bundle import ModelBundle, open_bundle
 from adasr_core.engines import EngineError
 from benchmarks.environment import describe_processor, package_version, source_commit
 from benchmarks.percentiles import Percentiles, measure, percentiles_of
@@ -57,6 +57,18 @@ def test_bench_speed_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for expected in ("detector", "encoder", "frame", "p50 ms", "threads: 1", "frames/s"):
         assert expected in text
+
+
+def test_a_refined_frame_is_measured_beside_a_rebuilt_one(
+    refined: ModelBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "speed", "--model", str(refined.folder), "--runs", "2", "--threads", "1"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("motion + generator", "2 motion + refiner", "refiner alone"):
+        assert expected in text
+    report = measure_speed(refined, sample_pictures(3), threads=1, runs=2, warm_up=1).to_json()
+    assert report["refined_ms"]["p50"] > report["refiner_ms"]["p50"] > 0  # type: ignore[index]
+    assert report["gmac"]["refiner"] > 0.01  # type: ignore[index]
 
 
 def test_a_device_that_is_not_there_is_no_silent_fallback(capsys: pytest.CaptureFixture[str]) -> None:

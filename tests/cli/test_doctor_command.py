@@ -30,11 +30,16 @@ def test_verdict(measured: SpeedReport, detector_ms: float, frame_ms: float, ful
         measured,
         detector_ms=Percentiles(detector_ms, detector_ms + 1, detector_ms + 2),
         frame_ms=Percentiles(frame_ms, frame_ms + 1, frame_ms + 2),
+        refined_ms=None,
     )
     verdict = judge(speed)
     assert (verdict.full_rate, verdict.call) == (full_rate, call)
     assert verdict.turn_ms_p50 == pytest.approx(detector_ms + frame_ms)
     assert verdict.turn_ms_p95 == pytest.approx(detector_ms + frame_ms + 2)
+    slower = judge(dataclasses.replace(speed, refined_ms=Percentiles(frame_ms + 3, frame_ms + 9, frame_ms + 9)))
+    assert slower.turn_ms_p50 == pytest.approx(detector_ms + frame_ms + 3)
+    assert slower.turn_ms_p95 == pytest.approx(detector_ms + frame_ms + 10)
+    assert judge(dataclasses.replace(speed, refined_ms=Percentiles(1, 2, 3))) == verdict
 
 
 def test_exit_code_follows_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from adasr.cli import main
 from adasr.engine_choice import EngineTrial, fastest, settle_engine, try_engines
 from adasr.sample_pictures import sample_pictures
 from adasr_core.bundle import open_bundle
-from adasr_core.engines import EngineError, FaceModel
+from adasr_core.engines import PARTS, EngineError, FaceModel
 from adasr_core.engines.device_model import Image
 from adasr_core.engines.self_check import SelfCheck, check_engine, run_reference
 from adasr_core.geometry import MotionParameters, SquareCrop, extract_crop
@@ -59,7 +59,7 @@ def test_a_check_that_is_not_a_number_fails() -> None:
 
 
 def test_an_engine_with_other_weights_fails_its_check(pictures: list[Image], small: list[Image]) -> None:
-    reference = run_reference(FaceModel.load(BUNDLE, engine="onnxruntime", threads=1), pictures, small)
+    reference = run_reference(FaceModel.load(BUNDLE, engine="onnxruntime", threads=1, parts=PARTS), pictures, small)
     import torch
 
     torch.manual_seed(1)

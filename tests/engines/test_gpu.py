@@ -20,6 +20,7 @@ from adasr_core.engines.self_check import ReferenceRun, check_engine, run_refere
 from adasr_core.geometry import MotionParameters, SquareCrop, extract_crop
 from benchmarks.gpu_state import gpu_state
 from export.export_model import WEIGHTS
+from export.refiner_part import REFINER_WEIGHTS
 from export.torch_engine import TorchEngineConfig, TorchModel
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
@@ -31,7 +32,8 @@ SMALL = [extract_crop(one, SquareCrop.whole(one), BUNDLE.manifest.detector_px) f
 
 def _torch(compiled: bool) -> FaceModel:
     config = TorchEngineConfig(device="cuda", bfloat16=True, compiled=compiled, captured=True)
-    return FaceModel(BUNDLE, TorchModel.load(BUNDLE.folder / WEIGHTS, config))
+    refiner = BUNDLE.folder / REFINER_WEIGHTS if BUNDLE.has("refiner") else None
+    return FaceModel(BUNDLE, TorchModel.load(BUNDLE.folder / WEIGHTS, config, refiner))
 
 
 def _onnxruntime() -> FaceModel:

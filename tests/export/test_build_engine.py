@@ -23,6 +23,7 @@ from tests.engines import simulated_cuda, simulated_gpu
 from tests.engines.simulated_cuda import SimulatedGpu
 
 EDGE = open_bundle("edge")
+REFINER = ["refiner"] if EDGE.has("refiner") else []
 CLIP = ["--clips", str(sample_clip_path()), "--frames", "1"]
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +41,7 @@ def test_it_builds_describes_and_checks(gpu: SimulatedGpu, tmp_path: Path, capsy
         "encoder-b1-sm90-trt11.4.0.106-fp16",
         "frame-b1-sm90-trt11.4.0.106-fp16",
         "frame-b2-sm90-trt11.4.0.106-fp16",
+        *(f"{part}-b1-sm90-trt11.4.0.106-fp16" for part in REFINER),
     ]
     described = json.loads(next(tmp_path.glob("frame-b2-*.json")).read_text())
     assert described["codec_id"] == EDGE.codec_id
@@ -55,12 +57,12 @@ def test_it_builds_describes_and_checks(gpu: SimulatedGpu, tmp_path: Path, capsy
     assert not list(tmp_path.glob("*.part"))
     # A second time there is nothing to do.
     assert main(["--model", "edge", "--out", str(tmp_path), "--batch", "2"]) == 0
-    assert capsys.readouterr().out.count("kept") == 4
+    assert capsys.readouterr().out.count("kept") == 4 + len(REFINER)
     # What was cut off is built again.
     next(tmp_path.glob("frame-b2-*.engine")).write_bytes(b"")
     assert main(["--model", "edge", "--out", str(tmp_path), "--batch", "2"]) == 0
     said = capsys.readouterr().out
-    assert (said.count("kept"), said.count("built")) == (3, 1)
+    assert (said.count("kept"), said.count("built")) == (3 + len(REFINER), 1)
 
 
 def test_another_precision_does_not_go_into_the_same_folder(
@@ -125,9 +127,10 @@ def test_without_a_gpu_the_graphs_can_be_made(tmp_path: Path, capsys: pytest.Cap
     files = sorted(tmp_path.glob("*.onnx"))
     assert [file.name.rsplit("-", 1)[0] for file in files] == [
         "detector-b1-fp32", "encoder-b1-bf16", "frame-b1-bf16", "frame-b8-bf16",
+        *(f"{part}-b1-bf16" for part in REFINER),
     ]  # fmt: skip
-    assert onnx.load(files[-1]).graph.output[0].type.tensor_type.shape.dim[0].dim_value == 8
-    assert capsys.readouterr().out.count("documented to run all of it") == 4
+    assert onnx.load(files[3]).graph.output[0].type.tensor_type.shape.dim[0].dim_value == 8
+    assert capsys.readouterr().out.count("documented to run all of it") == 4 + len(REFINER)
 
 
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed here")

@@ -16,12 +16,13 @@ from skimage import data
 from adasr.sample import sample_clip_path
 from adasr_core.bundle import ModelBundle, open_bundle
 from adasr_core.engines import FaceModel
-from adasr_core.networks import PRESETS, FaceCodecNetworks
+from adasr_core.networks import PRESETS, FaceCodecNetworks, Refiner
 from export.clip_frames import frame_pairs
 from export.export_model import WEIGHTS, export_model
 from export.half_checkpoint import rounded_to_half
 from export.onnx_graphs import OPSET, check_operators, export_graphs
-from export.parity import Image, ParityError, check_parity
+from export.parity import Image, ParityError, check_parity, check_refiner
+from export.refiner_part import REFINER_WEIGHTS
 from training.widen import widen
 
 GRAPHS = ("detector", "encoder", "motion", "generator")
@@ -93,7 +94,10 @@ def test_shipped_models_are_what_their_weights_say(name: str, most_bytes: int) -
     """Torch == ONNX Runtime == OpenVINO on the sample clip, from the weights beside the graphs."""
     bundle = open_bundle(name)
     networks, _ = FaceCodecNetworks.load(bundle.folder / WEIGHTS)
-    rows = check_parity(networks, bundle.folder, frame_pairs([sample_clip_path()], 512))
+    pairs = frame_pairs([sample_clip_path()], 512)
+    rows = check_parity(networks, bundle.folder, pairs)
+    if bundle.has("refiner"):
+        rows += check_refiner(Refiner.load(bundle.folder / REFINER_WEIGHTS)[0], bundle.folder, pairs)
     assert all(r.ok for r in rows)
     assert sum(f.stat().st_size for f in bundle.folder.iterdir()) <= most_bytes
 

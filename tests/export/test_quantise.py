@@ -59,6 +59,14 @@ def test_the_folder_is_another_decoder_of_the_same_bitstream(int8: ModelBundle) 
     assert not (int8.folder / "weights.safetensors").exists()
 
 
+def test_a_refiner_is_carried_over_as_it_is(refined: ModelBundle, calibration: Calibration, tmp_path: Path) -> None:
+    made = quantise_model(refined, calibration, tmp_path / "int8", QuantiseConfig(parts=("motion",)))
+    assert made.path("refiner").read_bytes() == refined.path("refiner").read_bytes()
+    assert made.manifest.precision("refiner") == "f32"
+    assert made.manifest.architecture["refiner"] == refined.manifest.architecture["refiner"]
+    assert FaceModel.load(made, threads=1).refines
+
+
 def test_every_convolution_and_nothing_else_is_quantised(int8: ModelBundle) -> None:
     for part in ("motion", "generator"):
         model = onnx.load(int8.path(part))

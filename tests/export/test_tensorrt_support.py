@@ -60,7 +60,7 @@ def test_every_engines_graph_keeps_to_it(precision: str) -> None:
     recorded = record_inputs(EDGE, frame_pairs([sample_clip_path()], 512, per_clip=1)) if precision == "int8" else []
     graphs = engine_graphs(EDGE, EngineConfig(precision=precision, batches=(1, 8)), recorded)  # type: ignore[arg-type]
     assert [(graph.part, graph.batch) for graph in graphs] == [
-        ("detector", 1), ("encoder", 1), ("frame", 1), ("frame", 8),
+        ("detector", 1), ("encoder", 1), *([("refiner", 1)] if EDGE.has("refiner") else []), ("frame", 1), ("frame", 8),
     ]  # fmt: skip
     assert {reasons(graph.content) for graph in graphs} == {""}
 

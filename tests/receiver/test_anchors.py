@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adasr_core.bitstream import AnchorPacket, CodedFrame
+from adasr_core.bundle import ModelBundle
 from adasr_core.engines import FaceModel, ReferenceFeatures
 from adasr_core.geometry import MotionParameters
 from adasr_core.picture_quality import psnr_db, sharpness_of
@@ -48,8 +49,9 @@ def packet(number: int) -> AnchorPacket:
     return AnchorPacket(time_ms=at(number) & 0xFFFF, picture=b"not looked at")
 
 
-def held(*numbers: int, frames: tuple[int, ...] | None = None) -> Anchors:
-    anchors = Anchors(edge_model())
+def held(*numbers: int, frames: tuple[int, ...] | None = None, model: FaceModel | None = None) -> Anchors:
+    """Anchors of a model that refines nothing, whether the shipped one does or not, unless another one is named."""
+    anchors = Anchors(edge_model(), refine=False) if model is None else Anchors(model)
     anchors.note_frames(coded(number) for number in (numbers if frames is None else frames))
     for number in numbers:
         anchors.add(packet(number), talking(number))
@@ -148,3 +150,73 @@ def test_the_encoder_runs_once_for_an_anchor(monkeypatch: pytest.MonkeyPatch) ->
     for number in (2, 4, 6):
         drawn(anchors, number)
     assert len(calls) == 2
+
+
+@dataclass
+class Watched:
+    """A loaded model with a refiner, and what it was asked to refine."""
+
+    model: FaceModel
+    asked: list[tuple[Image, Image, float]]
+
+
+@pytest.fixture
+def watched(refined: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    asked: list[tuple[Image, Image, float]] = []
+    refine = FaceModel.refine
+
+    def noted(model: FaceModel, earlier: Image, later: Image, weight: float) -> Image:
+        asked.append((earlier, later, weight))
+        return refine(model, earlier, later, weight)
+
+    monkeypatch.setattr(FaceModel, "refine", noted)
+    return Watched(FaceModel.load(refined, threads=1, parts=("encoder", "motion", "generator", "refiner")), asked)
+
+
+def test_a_refiner_paints_a_frame_between_two(watched: Watched) -> None:
+    frame = drawn(held(0, 8, model=watched.model), 2)
+    ((earlier, later, weight),) = watched.asked
+    assert weight == 0.25
+    for warped, number in ((earlier, 0), (later, 8)):
+        near, far = (psnr_db(warped, talking(other)) for other in (2, number))
+        assert near > far, "both were moved to the moment"
+    np.testing.assert_array_equal(frame, watched.model.refine(earlier, later, 0.25))
+
+
+def test_an_anchors_own_frame_is_refined_once_and_only_when_it_is_shown(watched: Watched) -> None:
+    anchors = held(0, 8, model=watched.model)
+    drawn(anchors, 4)
+    assert len(watched.asked) == 1
+    first, again = drawn(anchors, 8), drawn(anchors, 8)
+    assert len(watched.asked) == 2
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - talking(8)).mean() > 0.3, "random weights must show"
+    earlier, later, weight = watched.asked[1]
+    for one in (earlier, later):
+        np.testing.assert_array_equal(one, talking(8))
+    assert weight == 0.0
+    # What is warped stays what was decoded.
+    drawn(anchors, 6)
+    alone = held(0, 8, model=watched.model)
+    drawn(alone, 6)
+    for now, before in zip(watched.asked[-2], watched.asked[-1], strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+def test_the_refiner_can_be_left_out(watched: Watched) -> None:
+    mixed = Anchors(watched.model, refine=False)
+    mixed.note_frames([coded(0), coded(8)])
+    for number in (0, 8):
+        mixed.add(packet(number), talking(number))
+    np.testing.assert_array_equal(drawn(mixed, 8), talking(8))
+    assert np.abs(drawn(mixed, 4).astype(int) - drawn(held(0, 8), 4)).mean() < 0.5
+    assert not watched.asked
+
+
+def test_after_the_last_one_the_generator_rebuilds_as_it_did(watched: Watched) -> None:
+    refining, plain = held(0, 8, model=watched.model).rebuild(at(11), parameters(11)), held(0, 8)
+    rebuilt = plain.rebuild(at(11), parameters(11))
+    assert refining is not None
+    assert rebuilt is not None
+    assert np.abs(refining.astype(int) - rebuilt).mean() < 0.5
+    assert not watched.asked
