@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
+import numpy.typing as npt
 from av.audio.stream import AudioStream as AvAudioStream
 from av.video.stream import VideoStream
 
@@ -16,6 +18,11 @@ from adasr_core.bitstream import TICKS_PER_SECOND, AudioPacket, AudioStream, Aud
 
 MP4_AUDIO_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 """Sound that an mp4 file carries and common players play."""
+
+RECORDED_HZ = 48_000
+"""Sample rate of sound that a call records."""
+
+_RECORDED_BPS = 64_000
 
 CONSTANT_QUALITY = 12
 """x264's crf, 51 is worst. At 12 a talking head takes about 1 Mbit/s and lies 46 dB from the rebuilt picture, which
@@ -37,6 +44,7 @@ class Mp4Writer:
         height_px: int,
         frame_rate: Fraction,
         audio: AudioTrack | None,
+        records_sound: bool = False,
     ) -> None:
         self._container = container
         self._yuv = YuvWriter()
@@ -47,6 +55,8 @@ class Mp4Writer:
         self._packets: Sequence[AudioPacket] = audio.packets if audio else ()
         self._packets_written = 0
         self._audio_pts: int | None = None
+        self._recorded = _add_recorded(container) if records_sound else None
+        self._recorded_samples = 0
 
     def write(self, picture: RgbImage, ticks: int) -> None:
         """Append one picture, uint8 [H, W, 3] RGB, shown from `ticks` (1/90000 s, rising) on.
@@ -62,9 +72,28 @@ class Mp4Writer:
         frame.time_base = Fraction(1, TICKS_PER_SECOND)
         self._container.mux(self._video.encode(frame))
 
+    def write_sound(self, samples: npt.NDArray[np.float32]) -> None:
+        """Append sound, 48 kHz mono of -1 to 1, which begins with the first picture.
+
+        Raises:
+            ValueError: the file was opened without room for it.
+        """
+        if self._recorded is None:
+            raise ValueError("sound: got some for a film without; open it with records_sound=True")
+        if len(samples) == 0:
+            return
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = RECORDED_HZ
+        frame.pts = self._recorded_samples
+        frame.time_base = Fraction(1, RECORDED_HZ)
+        self._recorded_samples += len(samples)
+        self._container.mux(self._recorded.encode(frame))
+
     def finish(self) -> None:
-        """Flush the encoder and write what sound is left."""
+        """Flush the encoders and write what sound is left."""
         self._container.mux(self._video.encode())
+        if self._recorded is not None and self._recorded_samples:
+            self._container.mux(self._recorded.encode())
         self._write_audio_until(None)
 
     def _write_audio_until(self, time_s: Fraction | None) -> None:
@@ -85,7 +114,13 @@ class Mp4Writer:
 
 @contextmanager
 def write_mp4(
-    path: Path, *, width_px: int, height_px: int, frame_rate: Fraction, audio: AudioTrack | None = None
+    path: Path,
+    *,
+    width_px: int,
+    height_px: int,
+    frame_rate: Fraction,
+    audio: AudioTrack | None = None,
+    records_sound: bool = False,
 ) -> Iterator[Mp4Writer]:
     """Open an mp4 file for writing under exactly this name; the caller takes care of half-written files.
 
@@ -95,6 +130,7 @@ def write_mp4(
         height_px: even.
         frame_rate: average frames/s, for the encoder; times come with the frames.
         audio: sound to copy, or None.
+        records_sound: sound comes with `write_sound` and is compressed (AAC).
 
     Raises:
         ValueError: mp4 cannot carry the sound, or the size is odd.
@@ -106,7 +142,14 @@ def write_mp4(
         check_audio(audio.stream)
     try:
         with av.open(str(path.resolve()), mode="w", format="mp4", options={"movflags": "+faststart"}) as container:
-            writer = Mp4Writer(container, width_px=width_px, height_px=height_px, frame_rate=frame_rate, audio=audio)
+            writer = Mp4Writer(
+                container,
+                width_px=width_px,
+                height_px=height_px,
+                frame_rate=frame_rate,
+                audio=audio,
+                records_sound=records_sound,
+            )
             yield writer
             writer.finish()
     except av.FFmpegError as error:
@@ -141,6 +184,13 @@ def _add_video(
     )
     stream.codec_context.pix_fmt = "yuv420p"
     tag_colour(stream.codec_context)
+    return stream
+
+
+def _add_recorded(container: av.container.OutputContainer) -> AvAudioStream:
+    stream = container.add_stream("aac", rate=RECORDED_HZ, layout="mono")
+    stream.codec_context.bit_rate = _RECORDED_BPS
+    stream.time_base = Fraction(1, RECORDED_HZ)
     return stream
 
 

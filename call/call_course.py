@@ -11,7 +11,9 @@ from adasr_core.adapter import Adapter
 from adasr_core.bitstream import BITSTREAM_VERSION, MotionCodec
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import FaceModel
-from call.control import Hello, Kept, Ready, ReferenceAck, ReferenceRequest
+from call.audio_sinks import Speaker
+from call.call_sound import CallSound
+from call.control import Hello, Kept, Ready, ReferenceAck, ReferenceRequest, Sound
 from call.kept_calls import KeptCalls
 from call.liveness import PathQuality
 from call.messages import (
@@ -21,11 +23,13 @@ from call.messages import (
     EndCall,
     LinkMessage,
     LocalInvitation,
+    ReceivedAudio,
     ReceivedControl,
     ReceivedFeedback,
     ReceivedMotion,
     ReceivedReference,
     SendControl,
+    ToTransport,
     TransportStatistics,
 )
 from call.peer_config import CallProgress, CallReport, PeerConfig, Signalling
@@ -37,6 +41,7 @@ from call.transport_process import TransportProcess
 from receiver import Receiver
 from sender import Sender
 
+_PING_WAIT_S = 0.4
 _POLL_S = 0.1
 _PROGRESS_S = 0.25
 _LAST_PACKETS_S = 0.3
@@ -52,6 +57,7 @@ class CallCourse:
         bundle: ModelBundle,
         adapter: Adapter | None,
         sink: FrameSink | None,
+        speaker: Speaker | None,
         recording: PictureStore | None,
         hang_up: threading.Event,
     ) -> None:
@@ -67,11 +73,13 @@ class CallCourse:
         self._inbox = make_inbox()
         self._sending: SendingLoop | None = None
         self._receiving: ReceivingLoop | None = None
+        self._sound = CallSound(config.microphone, speaker, config.rate, self._send, self._picture_lag)
         self._remote: Hello | None = None
         self._kept_calls = KeptCalls(config.remember, bundle) if config.remember is not None else None
         self._kept_heard = False
         self._remembered = (0, 0)
         self._remote_ready = False
+        self._ready_since: float | None = None
         self._media_began: float | None = None
         self._ended: CallEnded | None = None
         self._ending_since: float | None = None
@@ -131,6 +139,7 @@ class CallCourse:
 
     def close(self) -> None:
         """Stop the loops and the transport process, and write what is kept for later calls."""
+        self._sound.stop()
         if self._sending is not None:
             self._sending.stop()
         if self._receiving is not None:
@@ -157,12 +166,15 @@ class CallCourse:
             self._receiving.report() if self._receiving else None,
             self._ended.statistics or self._statistics,
             self._remembered,
+            *self._sound.reports(),
         )
 
     def _on_message(self, message: LinkMessage) -> None:
         """In the link's reader thread."""
         if isinstance(message, ReceivedMotion | ReceivedReference):
             put_media(self._inbox, message)
+        elif isinstance(message, ReceivedAudio):
+            self._sound.hear(message.data)
         elif isinstance(message, ReceivedFeedback):
             if self._sending is not None:
                 self._sending.hear(message)
@@ -195,12 +207,13 @@ class CallCourse:
             sender = Sender(model, codec, config.sender, kept_references)
             self._sending = SendingLoop(config.source, sender, self._transport.send, self._recording, config.rate)
         if config.receives and self._sink is not None:
+            refines = config.receiver.refine and self._bundle.has("refiner")
             model = FaceModel.load(
                 self._bundle,
                 engine=config.engine,
                 device=config.device,
                 threads=config.receiving_threads,
-                parts=("encoder", "motion", "generator"),
+                parts=("encoder", "motion", "generator", *(("refiner",) if refines else ())),
                 adapter=self._adapter,
             )
             kept_pictures = self._kept_calls.for_receiver() if self._kept_calls is not None else None
@@ -231,9 +244,13 @@ class CallCourse:
                 self._remote = message.remote
                 if self._receiving is not None and message.remote.sends:
                     self._announce()
+                if self._sound.offer is not None:
+                    self._transport.send(SendControl(self._sound.offer))
                 self._transport.send(SendControl(Ready()))
                 if self._receiving is not None and message.remote.sends:
                     self._receiving.start()
+            case ReceivedControl(Sound() as sound):
+                self._sound.agree(sound)
             case ReceivedControl(Ready()):
                 self._remote_ready = True
             case ReceivedControl(Kept() as kept):
@@ -247,6 +264,19 @@ class CallCourse:
             case _:
                 raise AssertionError(f"a transport process does not send {type(message).__name__} here")
 
+    def _line_tried(self, now: float) -> bool:
+        """Whether a ping was answered, which says how large a first picture may be; waited for no longer than 0.4 s."""
+        if self._sending is None or (self._statistics is not None and self._statistics.rtt_ms is not None):
+            return True
+        self._ready_since = now if self._ready_since is None else self._ready_since
+        return now - self._ready_since >= _PING_WAIT_S
+
+    def _send(self, message: ToTransport) -> None:
+        self._transport.send(message)
+
+    def _picture_lag(self) -> float | None:
+        return self._receiving.picture_lag_s if self._receiving is not None else None
+
     def _announce(self) -> None:
         """Say which pictures are kept here, in front of the word that video may come; nothing when none are."""
         kept = self._kept_calls.announcement() if self._kept_calls is not None else None
@@ -258,10 +288,12 @@ class CallCourse:
             if self._hang_up.is_set():
                 self._end("", now)
             return
-        if self._remote_ready and self._media_began is None:
+        if self._remote_ready and self._media_began is None and self._line_tried(now):
             self._media_began = now
             if self._sending is not None and self._remote.receives:
                 self._sending.start(self._remote.max_kbps * 1000.0 or None)
+        if self._media_began is not None and self._ending_since is None:
+            self._sound.follow(self._sending, self._remote, now)
         reason = self._failure(now)
         over = self._hang_up.is_set() or reason != ""
         if self._media_began is not None:
@@ -283,6 +315,7 @@ class CallCourse:
     def _end(self, reason: str, now: float) -> None:
         if self._ending_since is None:
             self._ending_since = now
+            self._sound.stop_sending()
             if self._sending is not None:
                 self._sending.stop()
             time.sleep(_LAST_PACKETS_S)

@@ -1,4 +1,4 @@
-"""The four data channels of a call, negotiated by number so that nothing is announced in band.
+"""The five data channels of a call, negotiated by number so that nothing is announced in band.
 
 ======== == ============================= ==================================================
 name     id delivery                      carries
@@ -7,10 +7,12 @@ control  0  reliable, ordered             msgpack messages (call.control)
 key      1  unordered, never repeated     references in acknowledged chunks (call.key_transfer)
 motion   2  unordered, never repeated     one motion message a datagram
 feedback 3  unordered, never repeated     what the receiver decoded, one message a datagram
+audio    4  unordered, never repeated     frames of sound (adasr_core.bitstream.audio_packet)
 ======== == ============================= ==================================================
 
 What leaves in one turn of the event loop shares a datagram (call.sctp_tuning), so a feedback message and, at low rates,
 a chunk of a reference wait up to 40 ms for a motion message that is expected by then: that saves 77 bytes of headers.
+Sound waits for the next motion message as long as its sender allows.
 
 What the peer sends is caught here: a malformed message is counted and dropped. No handler may raise, because aiortc
 closes the connection when one does.
@@ -28,6 +30,7 @@ from typing import Protocol
 from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.exceptions import InvalidStateError
 
+from adasr_core.bitstream.audio_packet import MAX_AUDIO_MESSAGE_BYTES
 from adasr_core.bitstream.errors import BitstreamError
 from adasr_core.bitstream.motion_message import MAX_MESSAGE_BYTES
 from call.control import ControlMessage, pack_control, unpack_control
@@ -37,8 +40,9 @@ from call.key_transfer import PROBE, KeyChunk, unpack_key_message
 from call.motion_rhythm import MotionRhythm
 from call.sctp_guard import guard_sctp
 from call.sctp_tuning import SctpTuning, tune_sctp
+from sender.audio_gather import AudioFrame, AudioGather
 
-CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID = 0, 1, 2, 3
+CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID, AUDIO_ID = 0, 1, 2, 3, 4
 MAX_MOTION_BYTES = MAX_MESSAGE_BYTES
 MAX_FEEDBACK_BYTES = 64
 
@@ -79,6 +83,9 @@ class ChannelListener(Protocol):
     def on_feedback(self, data: bytes) -> None:
         """A feedback message arrived."""
 
+    def on_audio(self, message: bytes) -> None:
+        """A message of sound arrived."""
+
     def on_closed(self) -> None:
         """The transport under the channels was closed."""
 
@@ -90,21 +97,26 @@ class ChannelListener(Protocol):
 
 
 class Channels:
-    """Sends and receives on the four channels of one peer connection."""
+    """Sends and receives on the five channels of one peer connection."""
 
     def __init__(self, connection: RTCPeerConnection, config: ChannelConfig, listener: ChannelListener) -> None:
         """Create the channels; call inside the event loop, before the session description is made."""
         self._listener = listener
         self._control = connection.createDataChannel("control", negotiated=True, id=CONTROL_ID)
-        self._key, self._motion, self._feedback = (
+        self._key, self._motion, self._feedback, self._audio = (
             connection.createDataChannel(name, negotiated=True, id=number, ordered=False, maxRetransmits=0)
-            for name, number in (("key", KEY_ID), ("motion", MOTION_ID), ("feedback", FEEDBACK_ID))
+            for name, number in (
+                ("key", KEY_ID),
+                ("motion", MOTION_ID),
+                ("feedback", FEEDBACK_ID),
+                ("audio", AUDIO_ID),
+            )
         )
-        self._all = (self._control, self._key, self._motion, self._feedback)
+        self._all = (self._control, self._key, self._motion, self._feedback, self._audio)
         assert connection.sctp is not None, "creating a data channel makes the SCTP transport"
-        self._guarded = guard_sctp(connection.sctp, frozenset({CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID}))
+        self._guarded = guard_sctp(connection.sctp, frozenset({CONTROL_ID, KEY_ID, MOTION_ID, FEEDBACK_ID, AUDIO_ID}))
         self.tuned = self._guarded is not None and tune_sctp(
-            self._guarded, config.sctp, frozenset({MOTION_ID, FEEDBACK_ID})
+            self._guarded, config.sctp, frozenset({MOTION_ID, FEEDBACK_ID, AUDIO_ID})
         )
         self._references = KeySender(config.key, time.monotonic())
         self._assembly = KeyReceiver()
@@ -112,7 +124,12 @@ class Channels:
         self._rhythm = MotionRhythm()
         self._waiting_feedback: bytes | None = None
         self._feedback_timer: asyncio.TimerHandle | None = None
+        self._gather = AudioGather()
+        self._audio_timer: asyncio.TimerHandle | None = None
         self._malformed = 0
+        self.audio_sent = 0
+        self.audio_alone = 0
+        self.audio_bytes = 0
         self.motion_sent = 0
         self.motion_dropped = 0
         self.references_sent = 0
@@ -163,6 +180,7 @@ class Channels:
         self._send(self._motion, message)
         self._rhythm.sent(now)
         self.motion_sent += 1
+        self._send_audio_now()
         self._send_feedback_now()
         if anchor is None:
             self._pump(in_company=True)
@@ -185,6 +203,17 @@ class Channels:
         else:
             self._send_feedback_now()
             self._pump(in_company=True)
+
+    def send_audio(self, frame: AudioFrame) -> None:
+        """Send a frame of sound: with the next motion message, or alone when it has waited as long as it may."""
+        now = time.monotonic()
+        full = self._gather.add(frame, now)
+        if full is not None:
+            self._put_audio(full)
+        deadline = self._gather.deadline()
+        if self._audio_timer is None and deadline is not None:
+            wait = max(deadline - now, 0.0)
+            self._audio_timer = asyncio.get_running_loop().call_later(wait, self._audio_waited)
 
     def send_reference(self, data: bytes) -> None:
         """Send a reference of 1 to 300,000 bytes: paced, acknowledged, in order.
@@ -209,15 +238,42 @@ class Channels:
         """Learn how much later than at best our motion arrives: references slow down when it is much."""
         self._references.motion_delay(above_base_ms, time.monotonic())
 
+    def on_round_trip(self, rtt_s: float) -> None:
+        """Learn a ping's round trip in seconds: what the answer to a reference may be expected to take."""
+        self._references.round_trip(rtt_s)
+
     def send_probe(self) -> None:
         """Make the peer's transport answer, to learn whether the path is there."""
         self._send(self._key, PROBE)
 
     async def close(self) -> None:
         """Stop the timers."""
-        for timer in (self._pump_timer, self._feedback_timer):
+        for timer in (self._pump_timer, self._feedback_timer, self._audio_timer):
             if timer is not None:
                 timer.cancel()
+
+    def _audio_waited(self) -> None:
+        """No motion message came in time: sound leaves alone, and what waits for company with it."""
+        self._send_audio_now(alone=True)
+        self._send_feedback_now()
+        self._pump(in_company=True)
+
+    def _send_audio_now(self, *, alone: bool = False) -> None:
+        if self._audio_timer is not None:
+            self._audio_timer.cancel()
+            self._audio_timer = None
+        data = self._gather.take()
+        if data is not None:
+            self.audio_alone += alone
+            self._put_audio(data)
+
+    def _put_audio(self, data: bytes) -> None:
+        # Sound that the line does not take is out of date before it leaves.
+        if self._audio.bufferedAmount <= MAX_AUDIO_MESSAGE_BYTES:
+            self._listener.before_media(motion=False)
+            self.audio_sent += 1
+            self.audio_bytes += len(data)
+            self._send(self._audio, data)
 
     def _send_feedback_now(self) -> None:
         if self._feedback_timer is not None:
@@ -306,6 +362,9 @@ class Channels:
         elif channel is self._feedback:
             _check_length("feedback", message, MAX_FEEDBACK_BYTES)
             self._listener.on_feedback(message)
+        elif channel is self._audio:
+            _check_length("audio message", message, MAX_AUDIO_MESSAGE_BYTES)
+            self._listener.on_audio(message)
         elif channel is self._control:
             self._listener.on_control(unpack_control(message))
         else:

@@ -64,6 +64,19 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """What this peer does with sound; at most once, before ``ready``, by a peer that does something with it.
+
+    Attributes:
+        sends: this peer will send sound.
+        receives: this peer plays sound.
+    """
+
+    sends: bool
+    receives: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceAck:
     """The named reference is decoded and in the bank."""
 
@@ -98,11 +111,12 @@ class Bye:
     reason: str
 
 
-ControlMessage = Hello | Kept | Ready | ReferenceAck | ReferenceRequest | Ping | Pong | Bye
+ControlMessage = Hello | Kept | Sound | Ready | ReferenceAck | ReferenceRequest | Ping | Pong | Bye
 
 _TYPES: dict[str, type[ControlMessage]] = {
     "hello": Hello,
     "kept": Kept,
+    "sound": Sound,
     "ready": Ready,
     "reference_ack": ReferenceAck,
     "reference_request": ReferenceRequest,

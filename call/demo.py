@@ -19,7 +19,9 @@ from pathlib import Path
 
 from adasr_core.bundle import open_bundle
 from adasr_core.engines.runner import EngineName
+from call.audio_sources import Microphone
 from call.demo_figures import DemoFigures, measure_demo
+from call.demo_sound import SoundFigures, SoundStore, StoredSound, measure_sound
 from call.emulated_line import LineConfig
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
 from call.sending import call_sender_config
@@ -48,6 +50,8 @@ class DemoConfig:
     """The video that the sending peer plays."""
     open_clip: Callable[[Path], VideoClip]
     """Opens the clip; a function of a module, because it travels to another process."""
+    microphone: Microphone | None = None
+    """Where the sending peer's sound comes from; None sends none."""
     model: str = "edge"
     """Name or folder of the model."""
     engine: EngineName = "openvino"
@@ -83,6 +87,8 @@ class DemoCall:
         shown_path: what the receiver rebuilt.
         picture_px: edge of the pictures.
         figures: what was measured.
+        sound: what was measured of the sound; None when none was sent.
+        stored_sound: where what was heard lies; None when nothing was.
     """
 
     sending: CallReport
@@ -93,6 +99,8 @@ class DemoCall:
     shown_path: Path
     picture_px: int
     figures: DemoFigures
+    sound: SoundFigures | None = None
+    stored_sound: StoredSound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class _Invitation:
 class _Finished:
     report: CallReport
     frames: tuple[StoredFrame, ...]
+    sound_begin_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +167,20 @@ def run_demo(
                 picture_px,
                 config.line,
             ),
+            sound=measure_sound(sending.report, receiving.report),
+            stored_sound=(
+                StoredSound(_sound_path(paths[1]), receiving.sound_begin_s)
+                if receiving.sound_begin_s is not None
+                else None
+            ),
         )
         use(demo)
     return demo
+
+
+def _sound_path(path: Path) -> Path:
+    """Where sound lies beside a peer's pictures."""
+    return path.with_suffix(".pcm")
 
 
 def _hold(
@@ -285,6 +305,7 @@ def _run_peer(pipe: Connection, config: DemoConfig, sends: bool, path: Path, pic
             sending_threads=config.sending_threads,
             receiving_threads=config.receiving_threads,
             source=ClipSource(config.clip, config.open_clip, repeat=config.seconds is not None) if sends else None,
+            microphone=config.microphone if sends else None,
             receives=not sends,
             seconds=config.seconds if sends else None,
             loopback_only=True,
@@ -294,18 +315,22 @@ def _run_peer(pipe: Connection, config: DemoConfig, sends: bool, path: Path, pic
             sender=call_sender_config(CropMode.FULL if config.full else CropMode.FACE),
         )
         store = PictureStore(path, picture_px)
+        sound = SoundStore(_sound_path(path)) if config.microphone is not None and not sends else None
         try:
             report = hold_call(
                 peer,
                 signalling,
                 sink=None if sends else store,
+                speaker=sound,
                 recording=store if sends else None,
                 on_progress=pipe.send,
                 hang_up=signalling.hang_up,
             )
         finally:
             store.close()
-        pipe.send(_Finished(report, tuple(store.frames)))
+            if sound is not None:
+                sound.close()
+        pipe.send(_Finished(report, tuple(store.frames), sound.begin_s if sound is not None else None))
     except (ValueError, OSError) as error:
         if not isinstance(error, BrokenPipeError | EOFError):
             pipe.send(_Failed(str(error)))

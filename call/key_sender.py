@@ -5,8 +5,13 @@ Rules, measured in docs/transport.md:
 * One transfer at a time, so that they arrive in order; others wait in a bounded queue that forgets the oldest.
 * A token bucket paces everything, repeats included. Its rate is the caller's and can change at any time; it is halved
   when motion comes late, and won back when it no longer does.
-* A chunk is repeated 1.25 round trips + 40 ms after it left without being acknowledged, less often while nothing at
-  all comes back.
+* A chunk is repeated when it is known to be lost, as QUIC knows it (RFC 9002, section 6.1): three that left after it
+  are answered and it is not, or one is and 9/8 of a round trip have passed. Chunks that stand in a slow line's queue
+  are never repeated that way, since nothing overtakes them.
+* When nothing is answered at all, one chunk goes out after smoothed round trip + 4 variations to find out, then after
+  twice as long, and so on (section 6.2); but so often that an outage's end is found within 300 ms, where that costs a
+  quarter of the line at most.
+* What is unanswered at a time is bounded by what the line delivers (call.key_window).
 * The caller says how many datagrams may go now: none while half of SCTP's congestion window is in flight.
 """
 
@@ -17,19 +22,24 @@ from collections import deque
 from dataclasses import dataclass
 
 from call.key_transfer import MAX_BODY_BYTES, TRANSFER_MODULO, KeyAck, KeyChunk, KeyRefusal, split_transfer
+from call.key_window import DeliveryMark, KeyWindow
+from call.round_trip import RoundTrip
 from call.token_pacer import TokenPacer
 
 _LEAST_BURST_BYTES = 600.0
 _BURST_S = 0.02
-_FIRST_RTT_S = 0.2
-_RESEND_MARGIN_S = 0.04
-_LONGEST_RESEND_S = 0.4
-_BACKOFF = 1.3
+_LOST_AFTER = 3
+_MOST_REORDERED = 64
+_LONGEST_PROBE_S = 0.3
+_PROBE_SHARE = 4.0
+_MOST_DOUBLINGS = 6
 _SMALLEST_BODY_BYTES = 400
 _BODY_TIME_S = 0.05
 _FIRST_WHOLE_BYTES_PER_S = 4_000.0
 _LATE_MS = 60.0
 _EASY_MS = 25.0
+_USUAL_CHUNK_MS = 160.0
+_MOST_CHUNK_MS = 140.0
 _CUT_INTERVAL_S = 0.25
 _REGAIN_INTERVAL_S = 1.0
 _LEAST_SHARE = 1 / 16
@@ -69,12 +79,28 @@ class TransferResult(enum.Enum):
     FORGOTTEN = "forgotten"
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One sending of a chunk; number: how many left before it."""
+
+    number: int
+    time: float
+    mark: DeliveryMark
+
+
 @dataclass(slots=True)
 class _Piece:
     chunk: KeyChunk
+    size: int
+    latest: _Sending | None = None
+    earlier: _Sending | None = None
     sends: int = 0
-    sent_at: float = 0.0
     acknowledged: bool = False
+    lost: bool = False
+
+    @property
+    def in_flight(self) -> bool:
+        return self.latest is not None and not (self.acknowledged or self.lost)
 
 
 class KeySender:
@@ -90,12 +116,13 @@ class KeySender:
         self._waiting: deque[bytes] = deque()
         self._pieces: list[_Piece] = []
         self._transfer = -1
-        self._began = self._progressed = now
-        self._fruitless = 1.0
-        self._answered = 0.0  # when the latest chunk that was answered had left
-        self._repeated = 0.0
-        self._rtt: float | None = None
-        self._deviation = 0.0
+        self._began = self._progressed = self._left = now
+        self._sendings = 0
+        self._answered = -1  # number of the latest sending that is known to be answered
+        self._lost_after = _LOST_AFTER
+        self._probes = 0  # since the latest answer
+        self._trip = RoundTrip()
+        self._window = KeyWindow()
         self._results: deque[TransferResult] = deque(maxlen=_RESULTS_KEPT)
 
     @property
@@ -107,12 +134,6 @@ class KeySender:
     def bytes_per_s(self) -> float:
         """The rate now, slowed down for motion or not."""
         return self._rate * self._share
-
-    @property
-    def resend_after_s(self) -> float:
-        """Time after which a chunk counts as lost while others arrive."""
-        rtt = _FIRST_RTT_S if self._rtt is None else self._rtt
-        return max(1.25 * rtt, rtt + 2 * self._deviation) + _RESEND_MARGIN_S
 
     def offer(self, data: bytes) -> None:
         """Queue a transfer of 1 to 300,000 bytes.
@@ -139,10 +160,19 @@ class KeySender:
 
     def motion_delay(self, above_base_ms: float, now: float) -> None:
         """Learn how much later than at best motion arrives; halves the rate or wins it back."""
-        if above_base_ms > _LATE_MS and now - self._share_changed >= _CUT_INTERVAL_S:
+        slow_ms = self._chunk_above_usual_ms()
+        if above_base_ms > _LATE_MS + slow_ms and now - self._share_changed >= _CUT_INTERVAL_S:
             self._set_share(max(_LEAST_SHARE, self._share / 2), now)
-        elif above_base_ms < _EASY_MS and self._share < 1 and now - self._share_changed >= _REGAIN_INTERVAL_S:
+        elif (
+            above_base_ms < _EASY_MS + slow_ms / 2
+            and self._share < 1
+            and now - self._share_changed >= _REGAIN_INTERVAL_S
+        ):
             self._set_share(min(1.0, self._share * 1.5), now)
+
+    def round_trip(self, rtt_s: float) -> None:
+        """Take a ping's round trip in seconds: what the first chunk may be expected to take."""
+        self._trip.seed(rtt_s)
 
     def acknowledged(self, answer: KeyAck | KeyRefusal, now: float) -> None:
         """Take the receiver's answer; one about another transfer is out of date and ignored."""
@@ -156,15 +186,8 @@ class KeySender:
             for index, piece in enumerate(self._pieces)
             if piece.sends and not piece.acknowledged and (index < answer.next_index or index in answer.beyond)
         ]
-        for piece in news:
-            piece.acknowledged = True
         if news:
-            self._progressed = now
-            self._fruitless = 1.0
-            self._answered = max(self._answered, *(piece.sent_at for piece in news if self._is_answer(piece, now)), 0.0)
-            once = [now - piece.sent_at for piece in news if piece.sends == 1]  # Karn: a repeat's answer is ambiguous
-            if once:
-                self._measure(min(once))
+            self._learn(news, now)
         if all(piece.acknowledged for piece in self._pieces):
             self._finish(TransferResult.DELIVERED)
 
@@ -177,11 +200,14 @@ class KeySender:
             if self._pacer.delay(len(message), now) > 0:
                 break
             self._pacer.take(len(message), now)
-            if piece.sends:
-                self._repeated = now
-                self._fruitless = min(self._fruitless * _BACKOFF, 8.0)
+            if now >= self._probe_at():
+                self._probes += 1
+            mark = self._window.on_sent(self._in_flight(), now)
+            piece.earlier, piece.latest = piece.latest, _Sending(self._sendings, now, mark)
             piece.sends += 1
-            piece.sent_at = now
+            piece.lost = False
+            self._sendings += 1
+            self._left = now
             messages.append(message)
         return messages
 
@@ -189,9 +215,15 @@ class KeySender:
         """When there may be something to send, or to give up; None while there is nothing to do."""
         piece = self._next_piece(now)
         if piece is not None:
-            return now + self._pacer.delay(len(piece.chunk.pack()), now)
-        times = [each.sent_at + self._patience() for each in self._pieces if not each.acknowledged]
-        return min(times, default=None)
+            return now + self._pacer.delay(piece.size, now)
+        if not self._pieces:
+            return None
+        overtaken = [
+            each.latest.time + self._trip.loss_delay_s
+            for each in self._pieces
+            if each.latest is not None and each.in_flight and each.latest.number < self._answered
+        ]
+        return min([self._probe_at(), *overtaken])
 
     def take_results(self) -> list[TransferResult]:
         """How transfers ended since the last call, in order."""
@@ -205,31 +237,81 @@ class KeySender:
         # timers that fire late. A full bucket passes a chunk of any length.
         return max(_LEAST_BURST_BYTES, self.bytes_per_s * _BURST_S)
 
+    def _chunk_above_usual_ms(self) -> float:
+        """How much longer than on a line of 20 kbit/s a short chunk takes: so late motion is without any queue."""
+        line = self._window.line_bytes_per_s
+        if not line:
+            return 0.0
+        return min(max(1000 * _SMALLEST_BODY_BYTES / line - _USUAL_CHUNK_MS, 0.0), _MOST_CHUNK_MS)
+
     def _next_piece(self, now: float) -> _Piece | None:
-        """The piece to send next: one whose answer is overdue, else one that never left."""
+        """The piece to send next: a lost one, else one that never left; when answers are overdue, any of them."""
         if not self._pieces and self._waiting:
             self._begin(self._waiting.popleft(), now)
-        patience = self._patience()
-        fresh = None
+        self._find_lost(now)
+        left = [piece for piece in self._pieces if not piece.acknowledged]
+        due = next((piece for piece in left if piece.lost), None) or next((p for p in left if not p.sends), None)
+        if due is not None:
+            in_flight = self._in_flight()
+            if in_flight == 0 or in_flight + due.size <= self._window.limit_bytes or now >= self._probe_at():
+                return due
+            return None
+        if left and now >= self._probe_at():
+            return min(left, key=lambda piece: piece.latest.number if piece.latest is not None else 0)
+        return None
+
+    def _find_lost(self, now: float) -> None:
+        """Mark what others have overtaken, by number or by time (RFC 9002, section 6.1)."""
+        delay_s = self._trip.loss_delay_s
         for piece in self._pieces:
-            if piece.acknowledged:
+            if piece.latest is None or not piece.in_flight or piece.latest.number >= self._answered:
                 continue
-            if not piece.sends:
-                fresh = fresh or piece
-            elif now >= piece.sent_at + patience and (piece.sent_at < self._answered or self._silent(now, patience)):
-                return piece
-        return fresh
+            overtaken = piece.latest.number <= self._answered - self._lost_after
+            piece.lost = overtaken or now >= piece.latest.time + delay_s
 
-    def _is_answer(self, piece: _Piece, now: float) -> bool:
-        """Whether an acknowledgement answers the latest sending of a chunk rather than an earlier one."""
-        return piece.sends == 1 or (self._rtt is not None and now - piece.sent_at >= 0.5 * self._rtt)
+    def _probe_at(self) -> float:
+        """When to send a chunk although nothing is known to be lost: the probe timeout (RFC 9002, section 6.2)."""
+        timeout_s = self._trip.timeout_s
+        longest_s = _LONGEST_PROBE_S
+        if self._window.delivered_bytes_per_s:
+            size = max((piece.size for piece in self._pieces), default=0)
+            longest_s = max(longest_s, _PROBE_SHARE * size / self._window.delivered_bytes_per_s)
+        backed_off_s = timeout_s * 2.0 ** min(self._probes, _MOST_DOUBLINGS)
+        wait_s = min(backed_off_s, max(timeout_s, longest_s))
+        return max(self._left, self._progressed) + wait_s
 
-    def _silent(self, now: float, patience: float) -> bool:
-        """Whether nothing has come back for so long that one chunk is worth repeating to find out.
+    def _learn(self, news: list[_Piece], now: float) -> None:
+        """Take what first answers tell: round trip, delivery, and up to which sending the path is known."""
+        self._progressed = now
+        self._probes = 0
+        size = sum(piece.size for piece in news)
+        self._window.on_acknowledged(size, now)
+        certain: list[_Sending] = []
+        for piece in news:
+            piece.acknowledged = True
+            piece.lost = False
+            sending = self._answered_sending(piece, now)
+            self._answered = max(self._answered, sending.number)
+            if piece.sends == 1 or (piece.sends == 2 and sending is piece.earlier):
+                certain.append(sending)
+        if certain:
+            sending = max(certain, key=lambda one: one.number)
+            self._trip.add(now - sending.time)
+            self._window.on_round_trip(sending.mark, size, self._trip, now)
 
-        One: on a slow line with a long queue the answers are only late, and repeating all would make them later.
-        """
-        return now >= max(self._progressed, self._repeated) + patience
+    def _answered_sending(self, piece: _Piece, now: float) -> _Sending:
+        """Which sending of a chunk an answer is for: an earlier one when it came sooner than any answer can."""
+        assert piece.latest is not None
+        if piece.earlier is None:
+            return piece.latest
+        if self._trip.known and now - piece.latest.time < max(self._trip.least_s, self._trip.smoothed_s) / 2:
+            # Repeated in vain: what came late was only overtaken by so many (RFC 8985, section 6.2, adapts as well).
+            self._lost_after = min(2 * self._lost_after, _MOST_REORDERED)
+            return piece.earlier
+        return piece.latest
+
+    def _in_flight(self) -> int:
+        return sum(piece.size for piece in self._pieces if piece.in_flight)
 
     def _begin(self, data: bytes, now: float) -> None:
         first = self._transfer < 0 and self.bytes_per_s >= _FIRST_WHOLE_BYTES_PER_S
@@ -238,15 +320,9 @@ class KeySender:
         # transfer there is no motion yet.
         short = min(MAX_BODY_BYTES, max(_SMALLEST_BODY_BYTES, int(self.bytes_per_s * _BODY_TIME_S)))
         body = MAX_BODY_BYTES if first else short
-        self._pieces = [_Piece(chunk) for chunk in split_transfer(data, self._transfer, body)]
-        self._began = self._progressed = self._repeated = now
-        self._answered = 0.0
-        self._fruitless = 1.0
-
-    def _patience(self) -> float:
-        # Grows while repeats are fruitless, but stays short enough that an outage's end is found out within 400 ms.
-        resend = self.resend_after_s
-        return max(resend, min(resend * self._fruitless, _LONGEST_RESEND_S))
+        self._pieces = [_Piece(chunk, len(chunk.pack())) for chunk in split_transfer(data, self._transfer, body)]
+        self._began = self._progressed = self._left = now
+        self._probes = 0
 
     def _give_up(self, now: float) -> None:
         if self._pieces and (now - self._progressed > self._config.stall_s or now - self._began > self._config.total_s):
@@ -255,13 +331,6 @@ class KeySender:
     def _finish(self, result: TransferResult) -> None:
         self._pieces = []
         self._results.append(result)
-
-    def _measure(self, rtt: float) -> None:
-        if self._rtt is None:
-            self._rtt, self._deviation = rtt, rtt / 2
-            return
-        self._deviation += (abs(rtt - self._rtt) - self._deviation) / 4
-        self._rtt += (rtt - self._rtt) / 8
 
     def _set_share(self, share: float, now: float) -> None:
         self._share = share

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from call.control import ControlMessage, Hello
 from call.liveness import PathQuality
 from call.wire_meter import WireCount
+from sender.audio_gather import AudioFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class SendFeedback:
     """To the transport: one packed `MotionFeedback`; a newer one replaces one that has not left."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendAudio:
+    """To the transport: one frame of sound, which waits there for a motion message to leave with."""
+
+    frame: AudioFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,13 @@ class ReceivedFeedback:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedAudio:
+    """From the transport: one `AudioMessage`, still packed."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WireMark:
     """The wire's totals at one moment (seconds, monotonic)."""
 
@@ -130,6 +145,10 @@ class TransportStatistics:
         rtt_ms: shortest recent round trip, None before the first pong.
         references_failed: references given up, refused or forgotten on their way.
         queue_dropped: messages that the bounded queues towards the media process forgot.
+        audio_sent: messages of sound sent.
+        audio_alone: of these, those that left without a motion message.
+        audio_bytes: their bytes, without any transport header.
+        audio_received: messages of sound received.
     """
 
     now: WireMark
@@ -145,6 +164,10 @@ class TransportStatistics:
     rtt_ms: float | None
     queue_dropped: int
     references_failed: int = 0
+    audio_sent: int = 0
+    audio_alone: int = 0
+    audio_bytes: int = 0
+    audio_received: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +179,9 @@ class CallEnded:
     statistics: TransportStatistics | None
 
 
-ToTransport = AcceptInvitation | SendControl | SendMotion | SendReference | SendFeedback | SetKeyRate | EndCall
+ToTransport = (
+    AcceptInvitation | SendControl | SendMotion | SendReference | SendFeedback | SendAudio | SetKeyRate | EndCall
+)
 FromTransport = (
     LocalInvitation
     | Accepted
@@ -164,13 +189,14 @@ FromTransport = (
     | ReceivedMotion
     | ReceivedReference
     | ReceivedFeedback
+    | ReceivedAudio
     | TransportStatistics
     | CallEnded
 )
 LinkMessage = ToTransport | FromTransport
 
-EVENT_LANE, REFERENCE_LANE, MOTION_LANE, FEEDBACK_LANE = 0, 1, 2, 3
-LANE_CAPACITIES = (256, 16, 8, 8)
+EVENT_LANE, REFERENCE_LANE, MOTION_LANE, FEEDBACK_LANE, AUDIO_LANE = 0, 1, 2, 3, 4
+LANE_CAPACITIES = (256, 16, 8, 8, 32)
 
 
 def lane_of(message: LinkMessage) -> int:
@@ -179,4 +205,6 @@ def lane_of(message: LinkMessage) -> int:
         return MOTION_LANE
     if isinstance(message, SendFeedback | ReceivedFeedback):
         return FEEDBACK_LANE
+    if isinstance(message, SendAudio | ReceivedAudio):
+        return AUDIO_LANE
     return REFERENCE_LANE if isinstance(message, SendReference | ReceivedReference) else EVENT_LANE

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from adasr_core.adapter import open_adapter
 from adasr_core.bundle import open_bundle
+from call.audio_sinks import Speaker
 from call.call_course import CallCourse
 from call.peer_config import CallProgress, CallReport, PeerConfig, Signalling
 from call.sinks import FrameSink, PictureStore
@@ -19,6 +20,7 @@ def hold_call(
     signalling: Signalling,
     *,
     sink: FrameSink | None = None,
+    speaker: Speaker | None = None,
     recording: PictureStore | None = None,
     on_progress: Callable[[CallProgress], None] | None = None,
     hang_up: threading.Event | None = None,
@@ -29,6 +31,7 @@ def hold_call(
         config: what this peer does.
         signalling: carries the invitations.
         sink: takes the rebuilt frames; needed when the peer receives. Not closed here.
+        speaker: takes the sound; None plays none. Not closed here.
         recording: keeps the pictures sent, for measuring. Not closed here.
         on_progress: called about four times a second in the calling thread.
         hang_up: set it from any thread to end the call.
@@ -41,7 +44,7 @@ def hold_call(
     """
     bundle = open_bundle(config.model)
     adapter = open_adapter(config.adapter, bundle)
-    call = CallCourse(config, bundle, adapter, sink, recording, hang_up or threading.Event())
+    call = CallCourse(config, bundle, adapter, sink, speaker, recording, hang_up or threading.Event())
     try:
         call.connect(signalling)
         call.run(on_progress)

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from adasr_core.engines.runner import EngineName
+from call.audio_receiving import AudioReceivingReport
+from call.audio_sending import AudioSendingReport
+from call.audio_sources import Microphone
 from call.channels import ChannelConfig
 from call.control import Hello
 from call.emulated_line import LineConfig
@@ -18,6 +21,7 @@ from call.signalling import InvitationKind
 from call.sources import FrameSource
 from receiver import ReceiverConfig
 from sender import SenderConfig
+from sender.audio_rate import LEAST_CAP_BPS
 from sender.rate_control import RateControlConfig
 
 
@@ -41,6 +45,8 @@ class PeerConfig:
     """Threads of the receiver's networks; None for all cores."""
     source: FrameSource | None = None
     """Where frames come from; None sends nothing."""
+    microphone: Microphone | None = None
+    """Where sound comes from; None sends none."""
     receives: bool = True
     """Rebuild what the other peer sends."""
     remember: Path | None = None
@@ -63,6 +69,15 @@ class PeerConfig:
     """How frames become packets."""
     receiver: ReceiverConfig = field(default_factory=ReceiverConfig)
     """How packets become frames."""
+
+    def __post_init__(self) -> None:
+        """Check that sound fits under the cap. Raises ValueError."""
+        cap_bps = self.rate.cap_bps
+        if self.microphone is not None and cap_bps is not None and cap_bps < LEAST_CAP_BPS:
+            raise ValueError(
+                f"cap_bps: got {cap_bps:g} with a microphone, expected at least {LEAST_CAP_BPS:g}: sound would leave "
+                "nothing for the picture; raise --max-kbps or leave --microphone out"
+            )
 
 
 class Signalling(Protocol):
@@ -108,6 +123,8 @@ class CallReport:
         receiving: what was rebuilt; None when nothing was to be.
         statistics: the transport's last totals.
         remembered: pictures of ours and of the other side's that were kept for later calls.
+        sound_sent: what was sent of sound; None when none was to be.
+        sound_heard: what was heard; None when nothing was to be.
     """
 
     reason: str
@@ -117,3 +134,5 @@ class CallReport:
     receiving: ReceivingReport | None
     statistics: TransportStatistics | None
     remembered: tuple[int, int] = (0, 0)
+    sound_sent: AudioSendingReport | None = None
+    sound_heard: AudioReceivingReport | None = None

@@ -38,6 +38,7 @@ _DRAIN_S = 0.5
 _REQUEST_INTERVAL_S = 1.0
 _JOIN_S = 5.0
 _TIMES_KEPT = 100_000
+_LAGS_KEPT = 25
 _MOTION_WAITING = 32
 
 
@@ -118,6 +119,7 @@ class ReceivingLoop:
         self._capture_ms: deque[int] = deque(maxlen=_TIMES_KEPT)
         self._shown_s: deque[float] = deque(maxlen=_TIMES_KEPT)
         self._rebuild_ms: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._lags_s: deque[float] = deque(maxlen=_LAGS_KEPT)
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._guarded, name="showing", daemon=True)
 
@@ -125,6 +127,12 @@ class ReceivingLoop:
     def frames_shown(self) -> int:
         """Frames rebuilt and shown so far."""
         return self._shown
+
+    @property
+    def picture_lag_s(self) -> float | None:
+        """From capture (the sender's clock) to showing (ours), median of the latest pictures; None before one."""
+        lags = sorted(self._lags_s.copy())
+        return lags[len(lags) // 2] if lags else None
 
     def start(self) -> None:
         """Begin showing."""
@@ -222,6 +230,7 @@ class ReceivingLoop:
         self._made_up.append(frame.interpolated)
         self._capture_ms.append(frame.capture_time_ms & 0xFFFF)
         self._shown_s.append(now)
+        self._lags_s.append(now - frame.capture_time_ms / 1000)
         self._rebuild_ms.append((now - started) * 1000)
         self._sink.show(ShownFrame(frame.picture, frame.capture_time_ms, now, frame.interpolated))
         return True

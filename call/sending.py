@@ -12,9 +12,11 @@ that owns the call.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from adasr_core.bitstream import PICTURE_KEPT, BitstreamError, MotionFeedback, MotionMessage
 from call.control import Kept, ReferenceAck, ReferenceRequest
@@ -67,6 +69,19 @@ def call_sender_config(crop: CropMode) -> SenderConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SoundView:
+    """What sound needs to know of the line.
+
+    shared_bps: what sound and video may have together, bits a second on the wire. lossy: the line loses messages.
+    moving: motion messages leave.
+    """
+
+    shared_bps: float
+    lossy: bool
+    moving: bool
+
+
 class SendingLoop:
     """Captures, codes and sends until its source ends or it is stopped."""
 
@@ -103,6 +118,8 @@ class SendingLoop:
         self._plan: RatePlan | None = None
         self._coded_s: float | None = None
         self._key_rate = (0.0, 0.0)  # bytes a second, when it was told
+        self._sound = (self._rate.audio_bps, math.inf)
+        self._sound_view: SoundView | None = None
         self._first_reference: tuple[float, int, bool] | None = None  # when it left, its bytes, a name alone
         self._first_acknowledged = False
         self.failure: Exception | None = None
@@ -115,6 +132,20 @@ class SendingLoop:
     def frames_sent(self) -> int:
         """Frames that left in a motion message so far."""
         return self._tally.frames_sent
+
+    @property
+    def began_s(self) -> float | None:
+        """Capture time of the first frame, on the monotonic clock; None before it."""
+        return self._tally.first_capture_s
+
+    @property
+    def sound_view(self) -> SoundView | None:
+        """What sound needs to know, as of the latest frame; None before the first one."""
+        return self._sound_view
+
+    def keep_for_sound(self, bps: float, longest_message_s: float) -> None:
+        """Leave so much of the wire to sound from the next frame on (`RateController.set_audio`); from any thread."""
+        self._sound = (bps, longest_message_s)
 
     @property
     def finished(self) -> bool:
@@ -251,17 +282,19 @@ class SendingLoop:
         if self._first_reference is not None and not self._first_acknowledged:
             self._first_acknowledged = True
             left_s, size, named = self._first_reference
-            self._controller.on_first_reference(size, when - left_s, named=named)
+            self._controller.on_first_reference(size, when - left_s, when, named=named)
 
     def _follow_line(self, time_s: float) -> None:
         """Take the plan for this frame to the sender, and the pace of references to the transport."""
         now = time.monotonic()
         self._controller.on_capture(time_s)
+        self._controller.set_audio(*self._sound)
         plan = self._controller.plan(now)
         if plan != self._plan:
             self._plan = plan
             self._sender.set_plan(plan)
         self._line = self._controller.figures(now)
+        self._sound_view = SoundView(self._controller.shared_bps, plan.redundant, self._tally.frames_sent > 0)
         rate = self._controller.key_bytes_per_s(now)
         told, told_s = self._key_rate
         if abs(rate - told) > _KEY_RATE_CHANGE * told and now - told_s >= _KEY_RATE_INTERVAL_S:

@@ -114,6 +114,11 @@ class SendingTally:
         self._anchor_bytes += size_bytes
 
     @property
+    def first_capture_s(self) -> float | None:
+        """When the source gave its first frame; None before it."""
+        return self._first_capture_s if self._captured else None
+
+    @property
     def pictures_sent(self) -> int:
         """References and anchors so far."""
         return self._kinds.total() + self._anchors

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from adasr_core.bitstream import TICKS_PER_SECOND
+from call.audio_sinks import HeardBlock
 from call.drop_oldest import DropOldestQueue
+from call.sound_track import SoundTrack
 
 Image = npt.NDArray[np.uint8]
 
 _FILE_FRAMES_WAITING = 64
+_FILE_BLOCKS_WAITING = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,12 @@ class PictureWriter(Protocol):
     def write(self, picture: Image, ticks: int) -> None:
         """Append a picture, shown from ``ticks`` (1/90000 s, rising) on."""
 
+    def write_sound(self, samples: npt.NDArray[np.float32]) -> None:
+        """Append sound, 48 kHz mono, which begins with the first picture."""
+
 
 class FileSink:
-    """A video file, written by a thread of its own so that compression never delays a frame.
+    """A video file, with sound if it is given some, written by a thread of its own: compression never delays a frame.
 
     Frame times are the sender's capture times, so a lost frame is a longer pause, not a faster video.
     """
@@ -85,7 +91,9 @@ class FileSink:
             path: the file; appears complete or not at all.
             open_writer: opens it for square pictures of the model's size.
         """
-        self._frames: DropOldestQueue[ShownFrame] = DropOldestQueue(_FILE_FRAMES_WAITING)
+        self._waiting: DropOldestQueue[ShownFrame | HeardBlock] = DropOldestQueue(
+            _FILE_FRAMES_WAITING, _FILE_BLOCKS_WAITING
+        )
         self._path = path
         self._open_writer = open_writer
         self._failure: Exception | None = None
@@ -94,12 +102,17 @@ class FileSink:
 
     @property
     def dropped(self) -> int:
-        """Frames left out because the disk or the compression did not keep up."""
-        return self._frames.dropped
+        """Frames and blocks of sound left out because the disk or the compression did not keep up."""
+        return self._waiting.dropped
 
     def show(self, frame: ShownFrame) -> None:
         """Queue a frame."""
-        self._frames.put(frame)
+        self._waiting.put(frame)
+
+    def hear(self, block: HeardBlock) -> None:
+        """Queue a block of sound; what was recorded before the first picture is left out."""
+        if block.capture_s is not None:
+            self._waiting.put(block, 1)
 
     def close(self) -> None:
         """Write what is queued and finish the file.
@@ -108,24 +121,30 @@ class FileSink:
             OSError: the file cannot be written, or no frame ever came.
             ValueError: the writer refused the pictures.
         """
-        self._frames.close()
+        self._waiting.close()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
 
     def _write(self) -> None:
         try:
-            first = self._frames.take()
+            first = self._waiting.take()
+            while isinstance(first, HeardBlock):
+                first = self._waiting.take()
             if first is None:
                 raise OSError(f"{self._path}: not written, for no frame arrived")
+            track = SoundTrack(first.capture_time_ms / 1000)
             with self._open_writer(self._path) as writer:
-                frame: ShownFrame | None = first
+                item: ShownFrame | HeardBlock | None = first
                 ticks = -1
-                while frame is not None:
-                    since_ms = frame.capture_time_ms - first.capture_time_ms
-                    ticks = max(ticks + 1, since_ms * TICKS_PER_SECOND // 1000)
-                    writer.write(frame.picture, ticks)
-                    frame = self._frames.take()
+                while item is not None:
+                    if isinstance(item, ShownFrame):
+                        since_ms = item.capture_time_ms - first.capture_time_ms
+                        ticks = max(ticks + 1, since_ms * TICKS_PER_SECOND // 1000)
+                        writer.write(item.picture, ticks)
+                    elif item.capture_s is not None:
+                        writer.write_sound(track.place(item.samples, item.capture_s))
+                    item = self._waiting.take()
         except Exception as error:  # noqa: BLE001 - carried over to close(), in the caller's thread
             self._failure = error
 

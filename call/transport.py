@@ -33,6 +33,7 @@ from call.messages import (
     CallEnded,
     FromTransport,
     LocalInvitation,
+    ReceivedAudio,
     ReceivedControl,
     ReceivedFeedback,
     ReceivedMotion,
@@ -42,6 +43,7 @@ from call.messages import (
 )
 from call.motion_delay import MotionDelay
 from call.signalling import Invitation, InvitationError, InvitationKind, decode_invitation, encode_invitation
+from sender.audio_gather import AudioFrame
 
 _TICK_S = 0.1
 _STATISTICS_S = 0.5
@@ -104,6 +106,7 @@ class PeerTransport:
         self._monitor: asyncio.Task[None] | None = None
         self._said_bye = False
         self._motion_received = 0
+        self._audio_received = 0
         self._first_media: WireMark | None = None
         self._first_motion: WireMark | None = None
         self._last_motion: WireMark | None = None
@@ -149,6 +152,11 @@ class PeerTransport:
         """Send one packed feedback message of 1 to 64 bytes; a newer one replaces one that has not left."""
         if self._in_call:
             self._channels.send_feedback(data)
+
+    def send_audio(self, frame: AudioFrame) -> None:
+        """Send a frame of sound, with the next motion message if one comes in time."""
+        if self._in_call:
+            self._channels.send_audio(frame)
 
     def set_key_rate(self, bytes_per_s: float) -> None:
         """Pace references at another rate from now on, in bytes a second."""
@@ -196,6 +204,10 @@ class PeerTransport:
             rtt_ms=self._clock.rtt_ms,
             queue_dropped=self.queue_dropped(),
             references_failed=self._channels.references_failed,
+            audio_sent=self._channels.audio_sent,
+            audio_alone=self._channels.audio_alone,
+            audio_bytes=self._channels.audio_bytes,
+            audio_received=self._audio_received,
         )
 
     def on_open(self) -> None:
@@ -213,7 +225,12 @@ class PeerTransport:
         elif isinstance(message, Ping):
             self._channels.send_control(Pong(message.sent_us, _microseconds()))
         elif isinstance(message, Pong):
+            first = self._clock.rtt_ms is None
             self._clock.add(message.sent_us, message.answered_us, _microseconds())
+            if self._clock.rtt_ms is not None:
+                self._channels.on_round_trip(self._clock.rtt_ms / 1000)
+                if first:
+                    self._emit(self.statistics())  # how large the first picture may be
         else:
             self._emit(ReceivedControl(message))
 
@@ -235,6 +252,12 @@ class PeerTransport:
             now = time.monotonic()
             self._channels.on_motion_delay(self._motion_delay.add(MotionFeedback.unpack(data), now))
             self._emit(ReceivedFeedback(data))
+
+    def on_audio(self, message: bytes) -> None:
+        """Pass a message of sound on."""
+        if self._in_call:
+            self._audio_received += 1
+            self._emit(ReceivedAudio(message))
 
     def on_reference(self, data: bytes) -> None:
         """Pass a reference on."""

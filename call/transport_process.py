@@ -22,6 +22,7 @@ from call.messages import (
     CallEnded,
     EndCall,
     LinkMessage,
+    SendAudio,
     SendControl,
     SendFeedback,
     SendMotion,
@@ -60,6 +61,8 @@ async def _obey(link: TransportLink, transport: PeerTransport) -> None:
                 transport.send_reference(message.data)
             case SendFeedback():
                 transport.send_feedback(message.data)
+            case SendAudio():
+                transport.send_audio(message.frame)
             case SetKeyRate():
                 transport.set_key_rate(message.bytes_per_s)
             case SendControl():

@@ -2,7 +2,8 @@
 
 Every combination is priced, in one unit (1 = what a person hardly notices):
 
-    frames left out          12 for half the frame rate          delay beyond the limit   0.2 a ms
+    frames left out          16 for half the frame rate          delay beyond the limit   0.2 a ms; half where the
+                                                                 line alone is beyond it
     delay                    0.04 a ms (saving: 0.01)            references starved       10 when they get nothing
     frames lost all the same 100 for all of them                 a freeze in a burst      20
     coarser motion           0.5 a step of the quality index
@@ -33,6 +34,7 @@ _COARSER_STEPS = (0, 4)
 _STEADY_MARGIN = 0.95
 _BETTER_BY = 2.0
 _FREEZE_S = 0.4
+_BEYOND_COST = 0.2
 
 
 class DelayMode(Enum):
@@ -118,7 +120,7 @@ class LineView:
 
     available_bps: for motion and references, on the wire. rtt_s: round trip. source_fps: frames a second that the
     source gives. loss: share of messages lost. burst_messages: most of them lost in a row lately. size_scale: how
-    much larger message bodies turn out than `body_bytes` says.
+    much larger message bodies turn out than `body_bytes` says. longest_message_s: sound waits no longer for a message.
     """
 
     available_bps: float
@@ -127,6 +129,7 @@ class LineView:
     loss: float
     burst_messages: int
     size_scale: float
+    longest_message_s: float = math.inf
 
 
 def body_bytes(frames: int, *, redundant: bool = False, coarser: int = 0) -> float:
@@ -159,9 +162,12 @@ def cost(choice: Choice, view: LineView, rules: PlanRules) -> float:
     """What a choice costs the person who watches; see the module's table."""
     fps = view.source_fps / choice.divisor
     best_fps = min(view.source_fps, rules.max_fps)
-    total = 12.0 * max(math.log2(best_fps / fps), 0.0)
+    total = 16.0 * max(math.log2(best_fps / fps), 0.0)
     delay_ms = 1000 * delay_s(choice, view, rules)
-    total += rules.delay_cost * delay_ms + 0.2 * max(delay_ms - 1000 * rules.delay_limit_s, 0.0)
+    # A limit that the line breaks by itself is not worth half the frames: late as it is, later is less bad.
+    kept = view.rtt_s / 2 + rules.fixed_delay_s <= rules.delay_limit_s
+    beyond_cost = _BEYOND_COST if kept else _BEYOND_COST / 2
+    total += rules.delay_cost * delay_ms + beyond_cost * max(delay_ms - 1000 * rules.delay_limit_s, 0.0)
     left_bps = max(view.available_bps - motion_bps(choice, view, rules), 0.0)
     if left_bps < rules.wanted_reference_bps:
         total += 10.0 * (1 - left_bps / rules.wanted_reference_bps)
@@ -178,12 +184,14 @@ def choices(view: LineView, rules: PlanRules, *, redundant: bool) -> list[Choice
     allowed = [divisor for divisor in divisors if view.source_fps / divisor <= 1.02 * rules.max_fps]
     # A source faster than the limit by less than a whole divisor is slowed down all the same.
     allowed = allowed or [math.ceil(view.source_fps / rules.max_fps)]
-    return [
+    offered = [
         Choice(frames, divisor, min(rules.motion_quality + coarser, MAX_QUALITY), redundant)
         for frames in range(rules.least_frames_per_message, rules.most_frames_per_message + 1)
         for divisor in allowed
         for coarser in _COARSER_STEPS
     ]
+    most_frames = view.longest_message_s * view.source_fps
+    return [one for one in offered if one.frames_per_message * one.divisor <= most_frames] or offered
 
 
 class PlanChoice:

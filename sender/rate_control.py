@@ -40,6 +40,13 @@ _LEAST_KEY_BPS = 800.0
 _SIZE_SMOOTHING = 0.05
 _DEFAULT_RTT_S = 0.05
 _FEEDBACK_WAITS_S = 0.06
+_NAMED_MARGIN = 1.25
+_SHORTEST_S = 0.001
+_NARROW_SHARE = 0.9
+_CHUNK_BODY_BYTES = 986
+_CHUNK_HEAD_BYTES = 14
+_PING_BYTES = 480
+"""The pings at the beginning of a call, and their answers, each in one datagram; bytes on the wire there and back."""
 _ANCHOR_BYTES = 130.0
 _LONGEST_ANCHOR_S = 1.0
 _LONG_MESSAGE_S = 0.1  # shorter ones find the end of a burst as soon by themselves
@@ -56,7 +63,8 @@ class RateControlConfig:
     cap_bps: float | None = None
     """Never more on the wire, bits a second, over any 2 s; None: the mode's own mean rate, and bursts above it."""
     audio_bps: float = 0.0
-    """Taken by audio, headers included, bits a second."""
+    """Taken by audio, headers included, bits a second; `RateController.set_audio` changes it. It comes out of the
+    cap; without one it comes on top of the mode's mean, which is that of the pictures."""
     max_fps: float = 30.0
     """Most frames coded a second, 5 to 30."""
     frames_per_message: int | None = None
@@ -70,11 +78,16 @@ class RateControlConfig:
             raise ValueError(
                 f"cap_bps: got {self.cap_bps}, expected at least {self.estimate.floor_bps:g}: motion takes that much"
             )
-        if not self.audio_bps >= 0:
-            raise ValueError(f"audio_bps: got {self.audio_bps}, expected 0 or more")
+        self.check_audio(self.audio_bps)
         if self.frames_per_message is not None and not 1 <= self.frames_per_message <= MAX_MESSAGE_FRAMES:
             raise ValueError(f"frames_per_message: got {self.frames_per_message}, expected 1 to {MAX_MESSAGE_FRAMES}")
         self.rules()
+
+    @staticmethod
+    def check_audio(audio_bps: float) -> None:
+        """Check what sound takes. Raises ValueError."""
+        if not audio_bps >= 0:
+            raise ValueError(f"audio_bps: got {audio_bps}, expected 0 or more")
 
     def capped(self, cap_bps: float) -> RateControlConfig:
         """The same with a cap that the other side asks for, if it is the lower one; never below what motion takes."""
@@ -118,6 +131,7 @@ class RateController:
 
     def __init__(self, config: RateControlConfig | None = None) -> None:
         self._config = config if config is not None else RateControlConfig()
+        self._audio_bps, self._longest_message_s = self._config.audio_bps, math.inf
         self._rules = self._config.rules()
         self._peak_bps = self._config.peak_bps()
         settings = self._config.estimate
@@ -138,12 +152,26 @@ class RateController:
         self._size_scale = 1.0
         self._payload_bytes = 16
         self._motion_began: float | None = None
-        self._wire_began: tuple[float, int] | None = None
-        self._wire_now: tuple[float, int] | None = None
+        self._wire: tuple[float, int] | None = None
+        self._over_bits = 0.0
+        self._first_through = False
         self._reference_bps: float | None = None
         self._silent = False
         self._ping_s: float | None = None
         self._sent_choice: Choice | None = None
+
+    @property
+    def shared_bps(self) -> float:
+        """What sound and video may have together as a mean, bits a second on the wire."""
+        return self._estimate.bps if self._config.cap_bps is None else min(self._estimate.bps, self._rules.target_bps)
+
+    def set_audio(self, audio_bps: float, longest_message_s: float = math.inf) -> None:
+        """Sound takes so much from now on, headers included, bits a second on the wire.
+
+        longest_message_s: it waits no longer for a motion message to travel with.
+        """
+        self._config.check_audio(audio_bps)
+        self._audio_bps, self._longest_message_s = audio_bps, longest_message_s
 
     def on_capture(self, now: float) -> None:
         """The source gave a frame, coded or not."""
@@ -175,19 +203,31 @@ class RateController:
     def on_wire(self, total_bytes: int, now: float) -> None:
         """All bytes that have left since the call began, headers of every layer included; twice a second will do."""
         self._estimate.on_wire(total_bytes, now)
-        if self._wire_began is None:
-            self._wire_began = (now, total_bytes)
-        self._wire_now = (now, total_bytes)
+        if self._wire is not None:
+            # What was not used is not saved up for later beyond two seconds' worth.
+            mean_bps = self._mean_bps()
+            if self._estimate.state is not LineState.SILENT:
+                mean_bps = min(mean_bps, self._estimate.bps)
+            self._over_bits += (total_bytes - self._wire[1]) * 8 - mean_bps * (now - self._wire[0])
+            self._over_bits = max(self._over_bits, -2.0 * mean_bps)
+        self._wire = (now, total_bytes)
 
-    def on_first_reference(self, payload_bytes: int, seconds: float, *, named: bool = False) -> None:
+    def on_first_reference(self, payload_bytes: int, seconds: float, now: float, *, named: bool = False) -> None:
         """The first reference took so long from leaving to its acknowledgement: a narrow line shows here first.
 
-        named: its picture is a name, so that it was one datagram: the round trip is not the line's rate, and comes off.
+        On a slow line nearly all of that is its bytes passing; on a long one the round trip of the pings comes off,
+        and their own bytes with it. The larger of both rates counts. named: its picture is a name, so that it was one
+        datagram.
         """
+        if not self._first_through:
+            self._first_through = True
+            self._choice = PlanChoice(self._rules)
         if not named:
-            self._estimate.on_transfer(payload_bytes / _KEY_SHARE, seconds)
-        elif self._ping_s is not None:
-            self._estimate.on_transfer(datagram_bytes(payload_bytes), seconds - self._ping_s)
+            passed_bps = self._passed_bps(_first_wire_bytes(payload_bytes), seconds)
+            self._estimate.on_transfer(passed_bps + self._audio_bps, now)  # sound passed beside it
+        elif self._ping_s is not None and seconds > self._ping_s:
+            shown_bps = _NAMED_MARGIN * datagram_bytes(payload_bytes) * 8 / (seconds - self._ping_s)
+            self._estimate.on_transfer(shown_bps, now)
 
     def on_round_trip(self, rtt_s: float, now: float) -> None:
         """A ping's round trip, seconds; the first ones come before there can be a queue."""
@@ -240,7 +280,7 @@ class RateController:
         motion = 0.0
         if self._motion_began is not None and self._sent_choice is not None:
             motion = motion_bps(self._sent_choice, view, self._rules) + _FEEDBACK_ACK_BPS
-        line_bps = min(self._estimate.bps, self._peak_bps) - self._config.audio_bps - motion
+        line_bps = min(self._estimate.bps, self._peak_bps) - self._audio_bps - motion
         if self._has_queue(now):
             line_bps /= 4  # references wait until the queue is gone
         return max(line_bps, _LEAST_KEY_BPS) * _KEY_SHARE / 8
@@ -255,10 +295,24 @@ class RateController:
             standing_queue_s=self._queue.standing_s(now),
         )
 
+    def _mean_bps(self) -> float:
+        """The mean of all that is sent: a cap holds sound as well, a mode's own mean is that of the pictures."""
+        return self._rules.target_bps + (self._audio_bps if self._config.cap_bps is None else 0.0)
+
+    def _passed_bps(self, wire_bytes: int, seconds: float) -> float:
+        """The rate of a line that took so long to pass so many bytes and answer."""
+        ping_s = self._ping_s or 0.0
+        shown = [wire_bytes / max(seconds, _SHORTEST_S)]
+        if seconds > ping_s and wire_bytes > _PING_BYTES:
+            shown.append((wire_bytes - _PING_BYTES) / max(seconds - ping_s, _SHORTEST_S))
+        return max(shown) * 8
+
     def _hurried(self, choice: Choice, view: LineView, now: float) -> Choice:
         """The choice, in shorter messages while the answer to a long one is overdue.
 
-        As in RFC 8985 that is not held to the estimate, but to the cap, and it waits for a queue that is known.
+        As in RFC 8985 that is not held to the estimate, but to the cap, and it waits for a queue that is known. A line
+        that is known to carry less than what is wanted of it is asked for no more than it carries: there answers are
+        late without any loss.
         """
         if choice.frames_per_message * choice.divisor / view.source_fps < _LONG_MESSAGE_S:
             return choice
@@ -267,7 +321,8 @@ class RateController:
         if not overdue or self._has_queue(now):
             return choice
         shorter = [replace(choice, frames_per_message=frames) for frames in range(1, choice.frames_per_message)]
-        most_bps = self._peak_bps - self._config.audio_bps - _FEEDBACK_ACK_BPS
+        narrow = self._estimate.bps < _NARROW_SHARE * self._mean_bps()
+        most_bps = (self._estimate.bps if narrow else self._peak_bps) - self._audio_bps - _FEEDBACK_ACK_BPS
         return next((one for one in shorter if motion_bps(one, view, self._rules) <= most_bps), choice)
 
     def _has_queue(self, now: float) -> bool:
@@ -278,14 +333,19 @@ class RateController:
 
     def _view(self, now: float) -> LineView:
         rtt = self._frames.round_trip_s()
-        rate = min(self._estimate.bps, self._rules.target_bps)
+        rate = min(self._estimate.bps, self._mean_bps())
+        if not self._first_through and self._ping_s:
+            # All of a round trip may have been the pings' own time on the wire. Until more is known, pictures are as
+            # small as such a line needs them: on a slow one the first stands the sooner.
+            rate = min(rate, max(_PING_BYTES * 8 / self._ping_s, self._config.estimate.floor_bps))
         return LineView(
-            available_bps=max(rate - self._config.audio_bps - _FEEDBACK_ACK_BPS, 0.0),
+            available_bps=max(rate - self._audio_bps - _FEEDBACK_ACK_BPS, 0.0),
             rtt_s=_DEFAULT_RTT_S if rtt is None else rtt,
             source_fps=self._source_fps(),
             loss=self._frames.loss(now)[0],
             burst_messages=self._frames.longest_run(now),
             size_scale=self._size_scale,
+            longest_message_s=self._longest_message_s,
         )
 
     def _source_fps(self) -> float:
@@ -297,7 +357,7 @@ class RateController:
 
     def _mean_of_references(self, view: LineView, choice: Choice) -> float:
         """What the target leaves, less what was spent above it so far; payload bits a second, in steps."""
-        left_bps = view.available_bps - motion_bps(choice, view, self._rules) - self._overspent_bps()
+        left_bps = view.available_bps - motion_bps(choice, view, self._rules) - self._over_bits / _REPAY_S
         wanted = max(left_bps, 0.0) * _KEY_SHARE
         present = self._reference_bps
         if present is None or abs(wanted - present) > _REFERENCE_STEP_BPS:
@@ -305,21 +365,11 @@ class RateController:
         assert self._reference_bps is not None
         return self._reference_bps
 
-    def _overspent_bps(self) -> float:
-        """Rate at which bytes sent above the target so far (the first picture, above all) are saved again.
 
-        What was not used is not saved up for later beyond two seconds' worth.
-        """
-        if self._wire_began is None or self._wire_now is None:
-            return 0.0
-        (began, first), (now, last) = self._wire_began, self._wire_now
-        over_bits = (last - first) * 8 - self._rules.target_bps * (now - began)
-        if over_bits < -2.0 * self._rules.target_bps:
-            # Move the beginning, so that a long quiet time is no licence.
-            shift = -over_bits - 2.0 * self._rules.target_bps
-            self._wire_began = (began + shift / self._rules.target_bps, first)
-            over_bits = -2.0 * self._rules.target_bps
-        return over_bits / _REPAY_S
+def _first_wire_bytes(payload_bytes: int) -> int:
+    """What the first reference takes on the wire: datagrams of their own, as long as they may be."""
+    chunks = -(-payload_bytes // _CHUNK_BODY_BYTES)
+    return payload_bytes + chunks * datagram_bytes(_CHUNK_HEAD_BYTES)
 
 
 def _anchor_frames(choice: Choice, reference_bps: float, interval_s: float) -> int:

@@ -31,10 +31,12 @@ _DRAIN_IN_S = 2.0
 _LEAST_SHARE = 0.4
 _DRAINING_TREND = 0.03
 _FUTILE_STEPS = 3
-_TRANSFER_MARGIN = 1.25
 _PROOF_S = 3.0
+_LINE_SHOWN = 0.5
 _AFTER_SILENCE = 0.9
 _USED_SHARE = 0.75
+_PROVED_SHARE = 0.88
+_SAFE_SHARE = 0.9
 _LINE_LOSS_FORGOTTEN_PER_S = 0.002
 
 
@@ -67,7 +69,7 @@ class RateEstimateConfig:
     """Share of the line's rate that is used after congestion, so that the queue drains."""
     growth_per_s: float = 0.25
     """Growth while the line's rate is far, share a second."""
-    probe_per_s: float = 0.06
+    probe_per_s: float = 0.03
     """Growth beyond the last ceiling, share a second."""
     first_probe_s: float = 4.0
     """Wait after congestion before the ceiling is tried, seconds; doubles when it was right."""
@@ -164,13 +166,16 @@ class RateEstimate:
         sent_bytes = np.interp([start, end], times, totals)
         return float(sent_bytes[1] - sent_bytes[0]) * 8 / (end - start) if end > start else None
 
-    def on_transfer(self, wire_bytes: float, seconds: float) -> None:
-        """Bytes that left as fast as the rate allows were acknowledged after `seconds`; counts at the start only.
+    def on_transfer(self, shown_bps: float, now: float) -> None:
+        """What left as fast as the rate allows passed at so many bits a second; counts at the start only.
 
-        Decoding and the way back are in the time, so the rate that it shows is taken a quarter higher.
+        A line that passed it clearly slower is met there: what it carries beyond is tried with care, as after
+        congestion.
         """
-        if self._state is LineState.STARTING and seconds > 0:
-            shown_bps = _TRANSFER_MARGIN * wire_bytes * 8 / seconds
+        if self._state is LineState.STARTING:
+            if shown_bps < _LINE_SHOWN * self._rate_bps:
+                self._line_bps = shown_bps
+                self._congested_at = now
             self._rate_bps = max(min(self._rate_bps, shown_bps), self._config.floor_bps)
 
     def on_feedback(self, sample: LineSample, now: float) -> bool:
@@ -286,9 +291,11 @@ class RateEstimate:
         if self._line_bps is None or self._congested_at is None:
             self._rise(1 + config.growth_per_s * elapsed, config.ceiling_bps)
             return
-        if self._rate_bps < 0.9 * self._line_bps:
-            self._rise(1 + config.growth_per_s * elapsed, 0.9 * self._line_bps)
-        elif now - self._congested_at >= self._probe_wait_s:
+        if self._rate_bps < _SAFE_SHARE * self._line_bps:
+            self._rise(1 + config.growth_per_s * elapsed, _SAFE_SHARE * self._line_bps)
+        elif now - self._congested_at >= self._probe_wait_s and (
+            sent is None or sent >= _PROVED_SHARE * self._rate_bps
+        ):
             self._rise(1 + config.probe_per_s * elapsed, config.ceiling_bps)
             if self._rate_bps > 1.3 * self._line_bps:
                 self._line_bps = None  # the line carries more than it did

@@ -39,6 +39,9 @@ _STEADY_CHAIN = (5.0, 3.0, 2.5)
 is paid for within so many seconds."""
 _EVEN_CHAIN = (4.5, 20.0, 8.0)
 """The same for a pyramid, whose units differ much and whose key unit is finer than what follows."""
+_FAR_MORE, _AFFORDED_BPS, _CAREFUL_STEP = 1.5, 8_000.0, 2.0
+"""A call that began with care, since the line might have been slow, and turns out to have so much for anchors, far more
+than was known then: fewer steps are enough."""
 _LARGEST_STEP = 10
 _HALVING_CRF = 8.0
 """Measured on talking heads: so much more crf halves a unit."""
@@ -137,6 +140,7 @@ class ReferencePictures:
         self._decoder = Av1ChainDecoder(frame_px)
         self._chains = 0
         self._crf = 0.0
+        self._begun_bps = 0.0
         self._unit_bytes: float | None = None
         self._plan = RatePlan()
         self._steady = True
@@ -181,6 +185,7 @@ class ReferencePictures:
         if encoder is None or self._worth_a_chain(encoder, wanted, reference_bps):
             self._unit_bytes = None if self._unit_bytes is None else self._unit_bytes * _ratio(wanted - self._crf)
             self._crf = wanted
+            self._begun_bps = reference_bps
             self._steady = self._plan.anchor_frames == 0
             encoder = self._begin_chain()
         self._encoder = None  # until the picture is coded: a chain that failed does not go on
@@ -211,6 +216,8 @@ class ReferencePictures:
             return wanted != self._crf
         even = self._plan.anchor_frames > 0
         step, key_units, paid_within_s = _EVEN_CHAIN if even else _STEADY_CHAIN
+        if even and self._begun_bps * _FAR_MORE < _AFFORDED_BPS <= reference_bps and wanted < self._crf:
+            step = _CAREFUL_STEP
         judged_units = _JUDGED_EVEN_UNITS if even else _JUDGED_UNITS
         if encoder.units < judged_units or abs(wanted - self._crf) < step or self._unit_bytes is None:
             return False

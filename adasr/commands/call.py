@@ -15,6 +15,8 @@ from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
 from adasr.video_writer import Mp4Writer, write_mp4
 from adasr_core.bundle import open_bundle
+from call.audio_sinks import FilmSpeaker, Speaker, open_speaker
+from call.audio_sources import Microphone, parse_microphone
 from call.peer import CallProgress, CallReport, PeerConfig, hold_call
 from call.sending import call_sender_config
 from call.signalling import InvitationKind
@@ -49,6 +51,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="preview",
         metavar="WHERE",
         help="where the rebuilt video goes: an mp4 FILE, preview (rebuilt, not kept), or none (not received)",
+    )
+    parser.add_argument(
+        "--microphone",
+        default="none",
+        metavar="WHAT",
+        help="what sound to send: a file, source (the sound of the video file in --source), device or device:NAME (a "
+        "sound card; needs adasr[audio]), alsa:NAME, pulse:NAME, avfoundation:NAME, dshow:NAME, or none (default)",
+    )
+    parser.add_argument(
+        "--speaker",
+        default="none",
+        metavar="WHERE",
+        help="where the other side's sound goes: a .wav FILE, device or device:NAME (a sound card; needs adasr[audio]; "
+        "wear headphones, for there is no echo cancellation), film (into the mp4 of --sink alone), or none (default); "
+        "what is played goes into that mp4 as well",
     )
     crop = parser.add_mutually_exclusive_group()
     crop.add_argument("--face", action="store_true", help="follow the face (default)")
@@ -88,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         adapter=args.adapter,
         source=source,
+        microphone=_open_microphone(args.microphone, source),
         receives=args.sink != "none",
         remember=args.remember,
         seconds=args.seconds,
@@ -98,14 +116,21 @@ def run(args: argparse.Namespace) -> int:
         sender=call_sender_config(CropMode.FULL if args.full else CropMode.FACE),
     )
     signalling = FileSignalling(args.invitation_file, args.answer_file) if in_files else TerminalSignalling()
-    sink = _open_sink(args.sink, config.model)
-    progress = ProgressLine()
+    sink = _open_sink(args.sink, config.model, records_sound=args.speaker != "none")
     try:
-        report = hold_call(config, signalling, sink=sink, on_progress=progress.show)
+        speaker = _open_speaker(args.speaker, sink)
     except BaseException:
         _abandon(sink)
         raise
+    progress = ProgressLine()
+    try:
+        report = hold_call(config, signalling, sink=sink, speaker=speaker, on_progress=progress.show)
+    except BaseException:
+        _abandon(speaker)
+        _abandon(sink)
+        raise
     progress.end()
+    _finish(speaker)
     if sink is not None and (report.receiving is None or report.receiving.frames_shown == 0):
         _abandon(sink)
     elif sink is not None:
@@ -212,7 +237,22 @@ class ProgressLine:
             print(file=sys.stderr)
 
 
-def _open_sink(text: str, model: str) -> FrameSink | None:
+def _open_microphone(text: str, source: FrameSource | None) -> Microphone | None:
+    clip = source if isinstance(source, ClipSource) else None
+    return parse_microphone(text, clip.path if clip else None, repeat=clip is not None and clip.repeat)
+
+
+def _open_speaker(text: str, sink: FrameSink | None) -> Speaker | None:
+    film = sink if isinstance(sink, FileSink) else None
+    if text == "film":
+        if film is None:
+            raise ValueError("--speaker film: got no film to put it in; name an mp4 file in --sink")
+        return FilmSpeaker(film)
+    speaker = open_speaker(text, partial_file)
+    return FilmSpeaker(film, speaker) if film is not None and speaker is not None else speaker
+
+
+def _open_sink(text: str, model: str, *, records_sound: bool = False) -> FrameSink | None:
     if text == "none":
         return None
     if text == "preview":
@@ -225,14 +265,29 @@ def _open_sink(text: str, model: str) -> FrameSink | None:
     def open_writer(final: Path) -> Iterator[Mp4Writer]:
         with (
             partial_file(final) as partial,
-            write_mp4(partial, width_px=frame_px, height_px=frame_px, frame_rate=_FILM_FPS) as writer,
+            write_mp4(
+                partial,
+                width_px=frame_px,
+                height_px=frame_px,
+                frame_rate=_FILM_FPS,
+                records_sound=records_sound,
+            ) as writer,
         ):
             yield writer
 
     return FileSink(path, open_writer)
 
 
-def _abandon(sink: FrameSink | None) -> None:
+def _finish(speaker: Speaker | None) -> None:
+    """Close the speaker; sound that could not be written costs nothing else."""
+    if speaker is not None:
+        try:
+            speaker.close()
+        except OSError as error:
+            print(f"adasr: the sound could not be written: {error}", file=sys.stderr)
+
+
+def _abandon(sink: FrameSink | Speaker | None) -> None:
     """Close a sink without complaint: that its film could not be written follows from what is reported anyway."""
     if sink is not None:
         with suppress(OSError, ValueError):
@@ -252,6 +307,14 @@ def _print_report(report: CallReport) -> None:
     if report.receiving is not None:
         shown = report.receiving
         print(f"shown: {shown.frames_shown} frames, {shown.frames_made_up} of them made up")
+    if report.sound_sent is not None:
+        sound = report.sound_sent
+        spoken_s = sound.frames_sent * sound.frame_ms / 1000
+        print(f"sound sent: {spoken_s:.1f} s of {sound.frames * sound.frame_ms / 1000:.1f} s, {sound.bytes} bytes")
+    if report.sound_heard is not None:
+        heard = report.sound_heard
+        counts = heard.statistics
+        print(f"sound heard: {heard.seconds:.1f} s, {counts.gaps} gaps or pauses, {counts.late} frames late")
     if report.statistics is not None:
         count = report.statistics.now.count
         print(f"on the wire: {count.sent_bytes} bytes sent, {count.received_bytes} bytes received")

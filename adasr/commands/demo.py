@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -16,9 +17,12 @@ from adasr.partial_file import check_writable, partial_file
 from adasr.rate_options import add_display_option, add_rate_options, rate_config, receiver_config
 from adasr.sample import sample_clip_path
 from adasr.video_file import open_video
-from adasr.video_writer import write_mp4
+from adasr.video_writer import RECORDED_HZ, write_mp4
+from adasr_core.bitstream import TICKS_PER_SECOND
+from call.audio_sources import parse_microphone
 from call.demo import DemoCall, DemoConfig, run_demo
 from call.demo_figures import DemoFigures, beside_each_other, demo_faults
+from call.demo_sound import SoundFigures
 from call.emulated_line import LineConfig, parse_line
 from call.peer import CallProgress
 
@@ -39,6 +43,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--seconds", type=float, help="length of the call (default: the clip once)")
     parser.add_argument("--clip", type=Path, metavar="FILE", help="send this video instead of the sample")
+    parser.add_argument(
+        "--microphone",
+        default="none",
+        metavar="WHAT",
+        help="send sound as well: a file, source (the sound of --clip), a device as in adasr call, or none (default); "
+        "what the other peer hears goes into the film",
+    )
     parser.add_argument("--face", action="store_true", help="follow the face rather than take the whole square")
     add_engine_options(parser)
     add_rate_options(parser)
@@ -63,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     config = DemoConfig(
         clip=clip,
         open_clip=open_video,
+        microphone=parse_microphone(args.microphone, clip, repeat=args.seconds is not None),
         model=args.model,
         engine=args.engine,
         seconds=args.seconds,
@@ -77,9 +89,9 @@ def run(args: argparse.Namespace) -> int:
     progress.end()
     faults = demo_faults(demo.sending, demo.receiving, demo.figures)
     # The table gives way to JSON on the standard output.
-    Console(stderr=args.json == "-").print(_table(demo.figures, args.out))
+    Console(stderr=args.json == "-").print(_table(demo.figures, args.out, demo.sound))
     if args.json:
-        write_json_report(_report(demo.figures), args.json)
+        write_json_report(_report(demo.figures, demo.sound), args.json)
     for fault in faults:
         print(f"adasr: the demo did not work: {fault}", file=sys.stderr)
     return 1 if faults else 0
@@ -129,18 +141,26 @@ def _write_film(demo: DemoCall, path: Path) -> None:
             width_px=2 * demo.picture_px,
             height_px=demo.picture_px,
             frame_rate=Fraction(demo.figures.fps_captured or 25).limit_denominator(1001),
+            records_sound=demo.stored_sound is not None,
         ) as writer,
     ):
+        first_ms = demo.sent_frames[0].time_ms
+        sound = demo.stored_sound.beside(first_ms) if demo.stored_sound is not None else np.zeros(0, np.float32)
+        written = 0
         for picture, ticks in pictures:
+            until = ticks * RECORDED_HZ // TICKS_PER_SECOND
+            if len(sound):
+                writer.write_sound(sound[written:until])
+            written = until
             writer.write(picture, ticks)
 
 
-def _table(figures: DemoFigures, film: Path) -> Table:
+def _table(figures: DemoFigures, film: Path, sound: SoundFigures | None) -> Table:
     table = Table(title="adasr demo: one call over WebRTC on loopback", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     kinds = ", ".join(f"{count} {kind}" for kind, count in figures.references_by_kind)
-    for name, value in (
+    rows: list[tuple[str, str]] = [
         ("frames sent (left out)", f"{figures.frames_sent} ({figures.frames_left_out})"),
         ("frames rebuilt (made up)", f"{figures.frames_rebuilt} ({figures.frames_made_up})"),
         ("  of those sent, shown", f"{100 * figures.shown_share:.1f} %"),
@@ -161,8 +181,17 @@ def _table(figures: DemoFigures, film: Path) -> Table:
         ("  to the message, p50", _with_unit(figures.coding_ms_p50, "ms")),
         ("  one rebuild, p50 / p95", f"{_plain(figures.rebuild_ms_p50)} / {_plain(figures.rebuild_ms_p95)} ms"),
         ("PSNR against the source", _with_unit(figures.psnr_db, "dB")),
-        ("film", str(film)),
-    ):
+    ]
+    if sound is not None:
+        spoken = f"{sound.seconds_sent:.1f} of {sound.seconds:.1f} s"
+        delays = f"{_plain(sound.mouth_to_ear_ms_p50)} / {_plain(sound.mouth_to_ear_ms_p95)} ms"
+        rows += [
+            ("sound sent, silence left out", f"{spoken}, {sound.payload_kbps:.1f} kbps"),
+            ("  messages (alone)", f"{sound.messages} ({sound.messages_alone})"),
+            ("  mouth to ear p50 / p95", delays),
+            ("  later than its picture, p50", _with_unit(sound.skew_ms_p50, "ms")),
+        ]
+    for name, value in (*rows, ("film", str(film))):
         table.add_row(name, value)
     return table
 
@@ -180,11 +209,13 @@ def _line(figures: DemoFigures) -> str:
     return f"{rate} / {_with_unit(figures.rtt_ms, 'ms')}"
 
 
-def _report(figures: DemoFigures) -> dict[str, object]:
+def _report(figures: DemoFigures, sound: SoundFigures | None) -> dict[str, object]:
     """The figures under their own names, percentiles of one thing together."""
     report: dict[str, object] = asdict(figures)
     report["references_by_kind"] = dict(figures.references_by_kind)
     for name in ("latency_ms", "coding_ms", "rebuild_ms"):
         percentiles = {key: report.pop(f"{name}_{key}") for key in ("p50", "p95") if f"{name}_{key}" in report}
         report[name] = percentiles
+    if sound is not None:
+        report["sound"] = asdict(sound)
     return report

@@ -12,6 +12,7 @@ TARGETS = (
     "reference_parameters",
     "entropy",
     "feedback",
+    "audio_message",
     "control",
     "invitation",
     "line_text",

@@ -14,6 +14,7 @@ from call.control import (
     Ready,
     ReferenceAck,
     ReferenceRequest,
+    Sound,
     pack_control,
     unpack_control,
 )
@@ -26,6 +27,7 @@ def build() -> Target:
         Hello(bitstream_version=2, codec_id="0" * 16, model="edge 0.2.0", frame_px=512, sends=True, receives=False),
         Kept(salt=b"saltsalt", marks=bytes(range(12))),
         Kept(salt=bytes(8), marks=bytes(256)),
+        Sound(sends=True, receives=False),
         Ready(),
         ReferenceAck(slot=3, generation=15),
         ReferenceRequest(),

@@ -119,6 +119,18 @@ def test_a_narrow_line_is_found_and_kept_usable(studio: Studio) -> None:
     assert 8_000 < result.figures.estimate_bps < 20_000
 
 
+@pytest.mark.parametrize("rate", [BALANCED, SAVING], ids=["balanced", "saving"])
+def test_a_call_begins_quickly_on_a_line_of_12_kbps(studio: Studio, rate: RateControlConfig) -> None:
+    result = _call(studio, rate, "rate_kbps=12,delay_ms=25", 20.0)
+    assert result.shown_s[0] <= 2.5
+    assert result.key_wire_share() <= 1.25, "chunks that stand in the line's queue are not repeated"
+    assert result.references == 1, "it is never begun anew"
+    assert len(result.sent_ms) >= 0.85 * 20 * 25
+    assert len(result.shown_ms) >= 0.85 * 20 * 25
+    assert result.freeze_ms() <= 400
+    assert result.kbps() <= 12.0
+
+
 def test_a_user_s_cap_holds_from_the_first_byte(studio: Studio) -> None:
     result = _call(studio, RateControlConfig(cap_bps=15_000), "delay_ms=20")
     for start in range(20):

@@ -66,7 +66,7 @@ def test_a_call_into_a_file(bundle: ModelBundle, tmp_path: Path, tmp_path_factor
 def _other_model(bundle: ModelBundle, folder: Path) -> Path:
     """The same networks with coarser steps: another meaning of packets, so another codec id."""
     folder.mkdir()
-    for part in ("detector", "encoder", "motion", "generator"):
+    for part in bundle.manifest.graphs:
         (folder / bundle.path(part).name).symlink_to(bundle.path(part).resolve())
     tables = bundle.tables()
     coarser = replace(tables, steps=np.asarray(tables.steps * 2, np.float32))
@@ -81,13 +81,7 @@ def _other_model(bundle: ModelBundle, folder: Path) -> Path:
         frame_px=manifest.frame_px,
         detector_px=manifest.detector_px,
         opset=manifest.opset,
-        files={
-            "detector": manifest.files["detector"].path,
-            "encoder": manifest.files["encoder"].path,
-            "motion": manifest.files["motion"].path,
-            "generator": manifest.files["generator"].path,
-            "tables": "tables.safetensors",
-        },
+        files={part: manifest.files[part].path for part in manifest.graphs} | {"tables": "tables.safetensors"},
         inputs=manifest.inputs,
         outputs=manifest.outputs,
         training={},

@@ -16,6 +16,7 @@ from call.control import (
     Ready,
     ReferenceAck,
     ReferenceRequest,
+    Sound,
     pack_control,
     unpack_control,
 )
@@ -39,6 +40,7 @@ HELLO_MAP: dict[str, Any] = {
         HELLO,
         Kept(b"saltsalt", b"mark"),
         Kept(bytes(8), bytes(256)),
+        Sound(True, False),
         Ready(),
         ReferenceAck(15, 0),
         ReferenceRequest(),

@@ -25,6 +25,7 @@ from call.feedback_pace import FeedbackPace
 from call.key_receiver import KeyReceiver
 from call.key_sender import KeySender, KeySenderConfig
 from call.key_transfer import KeyChunk, unpack_key_message
+from call.motion_delay import MotionDelay
 from call.sending import PICTURES_UNDER_WAY, call_sender_config
 from call.shown_frames import Outage, longest_freeze_ms, own_share, recovery_ms
 from receiver import Receiver, ReceiverStatistics
@@ -39,6 +40,7 @@ _FRAME_S = 0.04
 _CODING_S = 0.015
 _FRAMES = 100
 _ACKNOWLEDGEMENT_BYTES = 16
+_PING_BYTES = (217, 277)  # the three at the beginning in one datagram, and their answers
 _KEY_COMPANY_S = 0.05
 _BACK = LineConfig()
 _STILL = np.zeros((2, 1, 1), np.float32)
@@ -92,7 +94,11 @@ def open_studio(bundle: ModelBundle, clip: Path) -> Studio:
 
 @dataclass
 class VirtualResult:
-    """What happened. wire: (time, bytes) of every datagram of the sender; sent_ms: capture times of frames sent."""
+    """What happened.
+
+    wire: (time, bytes) of every datagram of the sender; sent_ms: capture times of frames sent; key_messages: chunks of
+    references and anchors that left.
+    """
 
     wire: list[tuple[float, int]] = field(default_factory=list)
     sent_ms: list[int] = field(default_factory=list)
@@ -100,6 +106,7 @@ class VirtualResult:
     shown_s: list[float] = field(default_factory=list)
     made_up: list[bool] = field(default_factory=list)
     plans: list[RatePlan] = field(default_factory=list)
+    key_messages: list[bytes] = field(default_factory=list)
     motion_bytes: int = 0
     references: int = 0
     anchors: int = 0
@@ -117,6 +124,10 @@ class VirtualResult:
         """Frames that came too late to be shown before the end are left out."""
         sent = [ms for ms in self.sent_ms if ms <= self.sent_ms[-1] - 500]
         return own_share(sent, [ms & 0xFFFF for ms in self.shown_ms], self.made_up, self.outage)
+
+    def key_wire_share(self) -> float:
+        """Bytes of chunks that left, repeats included, against those of the chunks."""
+        return sum(map(len, self.key_messages)) / sum(map(len, set(self.key_messages)))
 
     def freeze_ms(self) -> float:
         longest = longest_freeze_ms(self.shown_s, self.outage)
@@ -146,6 +157,7 @@ class _VirtualCall:
         self.controller = RateController(rate)
         self.key_sender = KeySender(KeySenderConfig(), 0.0)
         self.key_receiver = KeyReceiver()
+        self.motion_delay = MotionDelay()
         self.pace = FeedbackPace(duplex=False)
         self.lines = {True: EmulatedLine(line), False: EmulatedLine(back)}
         for one in self.lines.values():
@@ -165,10 +177,18 @@ class _VirtualCall:
         self.pictures_under_way = 0
         self.next_wire = 0.0
         self.asked_s = -10.0
+        self.began_s = 0.0
 
     def run(self, seconds: float, line: LineConfig) -> VirtualResult:
         way_s = line.delay_ms / 1000
-        self.controller.on_round_trip(2 * way_s, 0.0)
+        ping_s = 2 * way_s + sum(
+            size * 8 / (config.rate_kbps * 1000)
+            for size, config in zip(_PING_BYTES, (line, self.lines[False].config), strict=True)
+            if config.rate_kbps
+        )
+        self.began_s = (ping_s - 2 * way_s) / 2  # the pong comes behind the word that video may, on a slow line
+        self.controller.on_round_trip(ping_s, 0.0)
+        self.key_sender.round_trip(ping_s)
         for step in range(round(seconds / _STEP_S)):
             now = step * _STEP_S
             while self.flying and self.flying[0].time <= now:
@@ -191,7 +211,7 @@ class _VirtualCall:
 
     def _sender_turn(self, now: float) -> None:
         messages: list[tuple[str, bytes]] = []
-        if now >= self.captured * _FRAME_S:
+        if now >= self.began_s + self.captured * _FRAME_S:
             swing = self.captured % (2 * _FRAMES - 2)
             picture = swing if swing < _FRAMES else 2 * _FRAMES - 2 - swing
             self.coding.append((now + _CODING_S, picture, now))
@@ -202,7 +222,9 @@ class _VirtualCall:
         company = bool(messages) or now - self.motion_s > _KEY_COMPANY_S
         if company:
             self.key_sender.set_rate(self.controller.key_bytes_per_s(now), now)
-            messages += [("key", data) for data in self.key_sender.datagrams_to_send(now, 4)]
+            chunks = self.key_sender.datagrams_to_send(now, 4)
+            self.result.key_messages += chunks
+            messages += [("key", data) for data in chunks]
         self._leave(messages, True, now)
 
     def _code(self, image: Image, capture: float, now: float) -> list[tuple[str, bytes]]:
@@ -272,6 +294,7 @@ class _VirtualCall:
                 feedback = MotionFeedback.unpack(data)
                 self.sender.take_feedback(feedback)
                 self.controller.on_feedback(feedback, now)
+                self.key_sender.motion_delay(self.motion_delay.add(feedback, now), now)
             else:
                 self._key(data, now)
 
@@ -296,7 +319,7 @@ class _VirtualCall:
             return
         self.sender.acknowledge_reference(*place)
         if self.first_reference is not None and not self.gathered and not self.result.sent_ms:
-            self.controller.on_first_reference(self.first_reference[1], now - self.first_reference[0])
+            self.controller.on_first_reference(self.first_reference[1], now - self.first_reference[0], now)
 
     def _receiver_turn(self, now: float, way_s: float) -> None:
         messages: list[tuple[str, bytes]] = [("key", data) for data in self.key_receiver.datagrams_to_send(now)]

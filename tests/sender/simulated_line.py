@@ -192,7 +192,7 @@ def simulate(
                     arrived = (newest, capture, entry[0])
         if not picture_there and now >= acknowledged_at:
             picture_there = True
-            controller.on_first_reference(first_picture_bytes, now)
+            controller.on_first_reference(first_picture_bytes, now, now)
         if arrived is not None and arrived[0] != told and now - fed_back >= 0.1:
             newest, capture, arrival = arrived
             mask = sum(1 << bit for bit in range(32) if newest - 1 - bit in original)

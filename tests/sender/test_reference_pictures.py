@@ -9,6 +9,7 @@ from adasr_core.bitstream.av1_chain import Av1ChainDecoder, Av1ChainEncoder, Enc
 from adasr_core.bitstream.packets import PICTURE_AV1_CHAIN, PICTURE_AVIF
 from adasr_core.bitstream.picture import decode_picture
 from adasr_core.picture_quality import psnr_db
+from sender.rate_plan import RatePlan
 from sender.reference_pictures import CodedPicture, PictureCoding, PictureConfig, ReferencePictures
 from tests.real_model import talking
 
@@ -71,6 +72,17 @@ def test_a_chain_gives_way_to_one_that_the_rate_pays_for(rate: float, finer: boo
 def test_a_chain_stays_where_a_new_one_would_use_up_the_rate_for_long() -> None:
     pictures = ReferencePictures(SIDE, PictureConfig(crf_steps=((0.0, 50),), crf_range=(32, 62)))
     assert {code(pictures, number, rate=1000.0).data[0] for number in range(7)} == {0}
+
+
+@pytest.mark.parametrize(("rate", "chains"), [(9_000.0, 2), (7_000.0, 1)])
+def test_a_first_picture_made_with_care_does_not_bind_a_fast_line(rate: float, chains: int) -> None:
+    """Until the line is known its chain is coarse; on one that turns out slow it stays, a key unit takes seconds."""
+    pictures = ReferencePictures(SIDE, PictureConfig())
+    pictures.set_plan(RatePlan(anchor_frames=24, reference_bps=2_000.0))
+    began = [code(pictures, 0, rate=2_000.0)]
+    pictures.set_plan(RatePlan(anchor_frames=4, reference_bps=rate))
+    began += [pictures.encode_anchor(talking(3 * number)) for number in range(1, 20)]
+    assert len({coded.data[0] for coded in began}) == chains
 
 
 def test_stills_are_avif_small_for_those_who_wait() -> None:
