@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+_BESIDE_SIZES = ("cost", "precision", "refiner")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,11 @@ class ModelConfig:
             raise ValueError(f"architecture: unknown keys {sorted(unknown)}; this model needs a newer adasr")
         typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**typed)
+
+    @classmethod
+    def of_architecture(cls, architecture: Mapping[str, Any]) -> ModelConfig:
+        """From a manifest's architecture field, which says more than these sizes. Raises ValueError as `from_dict`."""
+        return cls.from_dict({key: value for key, value in architecture.items() if key not in _BESIDE_SIZES})
 
 
 PRESETS: dict[str, ModelConfig] = {

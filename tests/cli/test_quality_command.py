@@ -19,11 +19,11 @@ from benchmarks.rebuild_quality import psnr_db
 def test_figures_are_those_of_the_files(
     landmarked: Path, tmp_path: Path, bundle: ModelBundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "quality", str(landmarked), "--json", "-"]) == 0
+    assert main(["bench", "quality", str(landmarked), "--effort", "0", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     (clip,) = report["clips"]
     coded, decoded = tmp_path / "own.akc", tmp_path / "own.mp4"
-    encode_file(landmarked, coded, bundle, EncodeOptions(references=1, keep_audio=False))
+    encode_file(landmarked, coded, bundle, EncodeOptions(references=1, effort=0, keep_audio=False))
     decode_file(coded, decoded, bundle)
     pairs = list(frame_pairs(landmarked, decoded))
     assert clip["total_bytes"] == coded.stat().st_size
@@ -37,7 +37,7 @@ def test_landmarks_of_another_clip_are_refused(landmarked: Path, capsys: pytest.
     with np.load(landmarked.with_suffix(".npz")) as file:
         deltas = file["landmarks_delta_q"]
     np.savez(landmarked.with_suffix(".npz"), landmarks_delta_q=deltas[:-2])
-    assert main(["bench", "quality", str(landmarked)]) == 2
+    assert main(["bench", "quality", str(landmarked), "--effort", "0"]) == 2
     assert "as the landmarks have" in capsys.readouterr().err
 
 

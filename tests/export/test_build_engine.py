@@ -49,7 +49,9 @@ def test_it_builds_describes_and_checks(gpu: SimulatedGpu, tmp_path: Path, capsy
     assert described["gpu"] == {"name": "NVIDIA H200", "architecture": "sm90"}
     assert described["inputs"]["keypoints_driving"] == {"dtype": "float32", "shape": [2, 40, 2]}
     assert described["outputs"]["frame"] == {"dtype": "uint8", "shape": [2, 512, 512, 3]}
-    assert (tmp_path / "timing-sm90-trt11.4.0.106.cache").read_bytes() == b"timed" * 4, "one cache for all, kept"
+    assert (tmp_path / "timing-sm90-trt11.4.0.106.cache").read_bytes() == b"timed" * (4 + len(REFINER)), (
+        "one cache for all, kept"
+    )
     said = capsys.readouterr().out
     assert "frame_db" in said
     assert "FAILED" not in said

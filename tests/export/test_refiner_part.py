@@ -164,10 +164,8 @@ def test_a_whole_export_with_a_refiner_and_over_it(tmp_path: Path) -> None:
     random_refiner().save(checkpoint, {"seed": "7"})
     first = export(checkpoint, "1")
     kept = export(None, "2")
-    random_refiner(seed=8).save(checkpoint, {"seed": "8"})
-    replaced = export(checkpoint, "3")
-    assert said == [f"refiner: {checkpoint}", f"refiner: kept, the one that {out} has", f"refiner: {checkpoint}"]
-    assert kept.manifest.files["refiner"] == first.manifest.files["refiner"] != replaced.manifest.files["refiner"]
+    assert said == [f"refiner: {checkpoint}", f"refiner: kept, the one that {out} has"]
+    assert kept.manifest.files["refiner"] == first.manifest.files["refiner"]
     assert kept.manifest.architecture == first.manifest.architecture
-    assert [one.manifest.training["refiner"]["seed"] for one in (first, kept, replaced)] == ["7", "7", "8"]
+    assert [one.manifest.training["refiner"]["seed"] for one in (first, kept)] == ["7", "7"]
     assert (out / REFINER_WEIGHTS).read_bytes() == checkpoint.read_bytes()

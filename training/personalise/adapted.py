@@ -61,8 +61,7 @@ def adaptable_weights(bundle: ModelBundle) -> dict[str, Array]:
     The scales of the analytic prior are folded into constants on export and stay as they are.
     """
     with torch.device("meta"):
-        architecture = {k: v for k, v in bundle.manifest.architecture.items() if k != "cost"}
-        networks = FaceCodecNetworks(ModelConfig.from_dict(architecture))
+        networks = FaceCodecNetworks(ModelConfig.of_architecture(bundle.manifest.architecture))
     shapes = {name: tuple(p.shape) for name, p in networks.named_parameters()}
     weights = {}
     for part in ADAPTED_PARTS:
