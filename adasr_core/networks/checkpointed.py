@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -17,7 +18,7 @@ class NetworkConfig(Protocol):
         """Plain values for JSON."""
 
 
-class CheckpointedNetworks(nn.Module):
+class CheckpointedNetworks(nn.Module, ABC):
     """Base of what a stage trains.
 
     config: its sizes. NOTE: key of a checkpoint's metadata that holds them, and so tells what is inside.
@@ -27,9 +28,9 @@ class CheckpointedNetworks(nn.Module):
     config: NetworkConfig
 
     @classmethod
+    @abstractmethod
     def from_plain(cls, values: dict[str, Any]) -> Self:
         """Fresh networks of a configuration's `to_dict`. Raises ValueError for an unknown key."""
-        raise NotImplementedError
 
     def save(self, path: Path, extra: dict[str, str] | None = None) -> None:
         """Write the weights with their configuration (and `extra` notes) as safetensors."""
