@@ -33,10 +33,10 @@ def _frames(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.stack([frame.image for frame in open_video(path).frames()]).astype(np.float32)
 
 
-def test_decode_shows_what_the_adapter_makes_of_it(portrait_akc: Path, adapter_file: Path, tmp_path: Path) -> None:
+def test_decode_shows_what_the_adapter_makes_of_it(unfitted_akc: Path, adapter_file: Path, tmp_path: Path) -> None:
     plain, adapted = tmp_path / "plain.mp4", tmp_path / "adapted.mp4"
-    assert main(["decode", str(portrait_akc), str(plain)]) == 0
-    assert main(["decode", str(portrait_akc), str(adapted), "--adapter", str(adapter_file)]) == 0
+    assert main(["decode", str(unfitted_akc), str(plain)]) == 0
+    assert main(["decode", str(unfitted_akc), str(adapted), "--adapter", str(adapter_file)]) == 0
     first, second = _frames(plain), _frames(adapted)
     assert first.shape == second.shape
     assert np.abs(first - second).mean() > 1
@@ -72,7 +72,7 @@ def test_bench_quality_measures_with_the_adapter(
     np.savez(clip.with_suffix(".npz"), landmarks_delta_q=deltas)
     reports = []
     for options in ([], ["--adapter", str(adapter_file)]):
-        assert main(["bench", "quality", str(clip), "--json", "-", *options]) == 0
+        assert main(["bench", "quality", str(clip), "--effort", "0", "--json", "-", *options]) == 0
         reports.append(json.loads(capsys.readouterr().out))
     assert [r["adapter_sha256"] for r in reports] == [None, adapter.sha256]
     assert reports[1]["mean"]["psnr_db"] < reports[0]["mean"]["psnr_db"] - 0.1
@@ -80,7 +80,7 @@ def test_bench_quality_measures_with_the_adapter(
 
 @pytest.mark.parametrize("command", ["decode", "encode", "bench", "call"])
 def test_an_adapter_that_does_not_fit_is_one_line_and_exit_code_2(
-    command: str, portrait: Path, portrait_akc: Path, adapter: Adapter, tmp_path: Path,
+    command: str, portrait: Path, unfitted_akc: Path, adapter: Adapter, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     other = tmp_path / "other.adapter"
@@ -89,7 +89,7 @@ def test_an_adapter_that_does_not_fit_is_one_line_and_exit_code_2(
     damaged.write_bytes(adapter.to_bytes()[:-1])
     out = str(tmp_path / "out")
     start = {
-        "decode": ["decode", str(portrait_akc), out + ".mp4"],
+        "decode": ["decode", str(unfitted_akc), out + ".mp4"],
         "encode": ["encode", str(portrait), out + ".akc", "--single-key-frame"],
         "bench": ["bench", "quality", str(portrait)],
         "call": ["call", "--offer", "--loopback", "--source", "none"],

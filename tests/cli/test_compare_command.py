@@ -39,7 +39,7 @@ def report_of(rows: list[CompareRow]) -> CompareReport:
 
 def test_the_table_of_a_clip(landmarked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     destination = tmp_path / "report.json"
-    arguments = ["bench", "compare", str(landmarked), "--kbps", "20,40", "--frames", "24"]
+    arguments = ["bench", "compare", str(landmarked), "--kbps", "20,40", "--frames", "24", "--anchors", "4,8"]
     assert main([*arguments, "--codecs", "adasr,svt-av1", "--json", str(destination)]) == 0
     table = capsys.readouterr().out
     assert "20 kbps on the wire (first picture included), mean of 1 clips" in table

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from adasr.akc_summary import open_akc
-from adasr.cli import main
+from adasr.cli import build_parser, main
+from adasr.file_codec import EncodeOptions
 from adasr_core.bitstream import PICTURE_AV1_CHAIN, AkcWriter, ReferencePacket
 from adasr_core.bundle import ModelBundle
 from tests.cli.clip_builders import numbered_pictures, write_clip
@@ -37,9 +38,9 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, *argv: object) -> 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("command", ["decode", "info"])
 def test_truncated_akc(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path, kept: float, command: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path, kept: float, command: str
 ) -> None:
-    data = portrait_akc.read_bytes()
+    data = unfitted_akc.read_bytes()
     path = tmp_path / "cut.akc"
     path.write_bytes(data[: int(len(data) * kept)])
     output = [tmp_path / "out.mp4"] if command == "decode" else []
@@ -47,9 +48,9 @@ def test_truncated_akc(
 
 
 def test_every_bit_flip_in_an_akc_is_found(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path
 ) -> None:
-    data = bytearray(portrait_akc.read_bytes())
+    data = bytearray(unfitted_akc.read_bytes())
     rng = np.random.default_rng(7)
     path = tmp_path / "flipped.akc"
     positions = [*range(24), *rng.integers(24, len(data), 24).tolist(), *range(len(data) - 8, len(data))]
@@ -61,10 +62,10 @@ def test_every_bit_flip_in_an_akc_is_found(
 
 
 def test_akc_with_a_damaged_picture_and_a_right_checksum(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path
 ) -> None:
     """A crafted file passes the checksum: the error comes half way, and still leaves no mp4."""
-    akc = open_akc(portrait_akc)
+    akc = open_akc(unfitted_akc)
     buffer = io.BytesIO()
     with AkcWriter(buffer, akc.header) as writer:
         first = akc.references[0]
@@ -88,10 +89,10 @@ def test_akc_with_a_damaged_picture_and_a_right_checksum(
 
 
 def test_akc_whose_record_says_another_number_of_frames(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path
 ) -> None:
     """The record's type and the message's body must agree; only decoding can tell."""
-    akc = open_akc(portrait_akc)
+    akc = open_akc(unfitted_akc)
     first, *others = akc.motions
     assert len(first.pts_ticks) == 4
     for times in (first.pts_ticks[:3], first.pts_ticks[:1]):
@@ -109,10 +110,10 @@ def test_akc_whose_record_says_another_number_of_frames(
 
 
 def test_akc_without_the_base_of_a_message(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path
 ) -> None:
     """A message is taken out: the next one is coded against a frame that is not there."""
-    akc = open_akc(portrait_akc)
+    akc = open_akc(unfitted_akc)
     buffer = io.BytesIO()
     with AkcWriter(buffer, replace(akc.header, frames=akc.header.frames - 4)) as writer:
         writer.write_reference(akc.references[0])
@@ -126,10 +127,10 @@ def test_akc_without_the_base_of_a_message(
 
 @pytest.mark.parametrize("change", [{"picture_codec": PICTURE_AV1_CHAIN}, {"base": (0, 0)}])
 def test_akc_with_a_reference_of_calls(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path, change: dict[str, Any]
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path, change: dict[str, Any]
 ) -> None:
     """What builds on earlier references is for calls; in a file every reference stands alone."""
-    akc = open_akc(portrait_akc)
+    akc = open_akc(unfitted_akc)
     buffer = io.BytesIO()
     with AkcWriter(buffer, akc.header) as writer:
         writer.write_reference(replace(akc.references[0], **change))
@@ -208,9 +209,9 @@ def test_missing_output_folder(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
 
 def test_an_older_output_survives_a_failure(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, unfitted_akc: Path
 ) -> None:
-    data = portrait_akc.read_bytes()
+    data = unfitted_akc.read_bytes()
     cut, output = tmp_path / "cut.akc", tmp_path / "out.mp4"
     cut.write_bytes(data[:-1])
     output.write_bytes(b"an older result")
@@ -229,10 +230,10 @@ def test_sound_that_mp4_cannot_carry(
     )
 
 
-def test_in_a_process_of_its_own(tmp_path: Path, portrait_akc: Path) -> None:
+def test_in_a_process_of_its_own(tmp_path: Path, unfitted_akc: Path) -> None:
     """Nothing of FFmpeg or of an engine may add lines to the error."""
     cut = tmp_path / "cut.akc"
-    cut.write_bytes(portrait_akc.read_bytes()[:-5])
+    cut.write_bytes(unfitted_akc.read_bytes()[:-5])
     (tmp_path / "empty.mp4").touch()
     for argv in (["decode", "cut.akc", "out.mp4"], ["encode", "empty.mp4", "out.akc"]):
         done = subprocess.run(
@@ -245,12 +246,14 @@ def test_in_a_process_of_its_own(tmp_path: Path, portrait_akc: Path) -> None:
 
 
 def test_commands_print_their_figures(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait: Path, portrait_akc: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait: Path, unfitted_akc: Path
 ) -> None:
     akc, video, figures = tmp_path / "out.akc", tmp_path / "out.mp4", tmp_path / "out.json"
-    assert main(["encode", str(portrait), str(akc), "--single-key-frame", "--json", str(figures)]) == 0
+    arguments = ["encode", str(portrait), str(akc), "--single-key-frame", "--json", str(figures)]
+    assert build_parser("encode").parse_args(arguments).effort == EncodeOptions().effort > 0
+    assert main([*arguments, "--effort", "0"]) == 0
     assert json.loads(figures.read_text())["reference_frames"] == [0]
-    assert akc.read_bytes() == portrait_akc.read_bytes()
+    assert akc.read_bytes() == unfitted_akc.read_bytes()
     text = capsys.readouterr().out
     assert "the whole frame: the clip is square and its face framed" in text
     assert main(["decode", str(akc), str(video), "--json", "-"]) == 0
