@@ -9,16 +9,15 @@ from adasr.compare_row import OURS, CompareRow
 from adasr_core.bitstream import MAX_MESSAGE_FRAMES, MotionCodec
 from adasr_core.bundle import ModelBundle
 from adasr_core.engines import EngineName, FaceModel
+from benchmarks.anchor_call import run_anchor_call
 from benchmarks.anchor_rate import WORST_CRF, AnchorRate
-from benchmarks.offline_call import OfflineCall, run_offline_call
+from benchmarks.offline_call import OfflineCall
 from benchmarks.offline_line import OfflineLineConfig
 from benchmarks.wire_rate_search import RateTarget
-from sender import CropMode, RatePlan, SenderConfig, TrackerConfig
 
 PEAK_KBPS = 64.0
 """What the line carries for moments: the call's own peak on a line without a cap. The mean is the target."""
 
-_UNBOUNDED_BPS = 1e7  # the quality keeps to the rate, not the pace
 _TRIES = 4
 
 
@@ -107,13 +106,6 @@ class OursComparison:
     def _call(
         self, clip: ComparedClip, every: int, crf: float, line: OfflineLineConfig, *, draw: bool = True
     ) -> OfflineCall:
-        return run_offline_call(
-            clip.images,
-            clip.times,
-            self._model,
-            self._codec,
-            plan=RatePlan(frames_per_message=every, anchor_frames=every, anchor_crf=crf, reference_bps=_UNBOUNDED_BPS),
-            sender_config=SenderConfig(tracker=TrackerConfig(mode=CropMode.FULL)),
-            line=line,
-            draw=draw,
+        return run_anchor_call(
+            clip.images, clip.times, self._model, self._codec, every=every, crf=crf, line=line, draw=draw
         )

@@ -11,13 +11,11 @@ import numpy.typing as npt
 
 from adasr_core.bitstream import MotionCodec
 from adasr_core.engines import FaceModel
-from benchmarks.offline_call import run_offline_call
-from sender import CropMode, RatePlan, SenderConfig, TrackerConfig
+from benchmarks.anchor_call import run_anchor_call
 from training.drawn_frames import DrawnFrame
 
 Image = npt.NDArray[np.uint8]
 
-_UNBOUNDED_BPS = 1e7  # the quality is given, not the rate
 _SETTLING_FRAMES = 8
 
 
@@ -75,14 +73,7 @@ def record_drawn_frames(
         RuntimeError: nothing was shown: no face.
     """
     refined = model.watch()
-    call = run_offline_call(
-        images,
-        times,
-        model,
-        codec,
-        plan=RatePlan(frames_per_message=every, anchor_frames=every, anchor_crf=crf, reference_bps=_UNBOUNDED_BPS),
-        sender_config=SenderConfig(tracker=TrackerConfig(mode=CropMode.FULL)),
-    )
+    call = run_anchor_call(images, times, model, codec, every=every, crf=crf)
     drawn = {id(one.shown): one for one in refined}
     found = []
     for number, (truth, shown, fresh) in enumerate(zip(images, call.shown, call.fresh, strict=True)):
