@@ -14,8 +14,6 @@ from pathlib import Path
 SUMMARY = "record frames between anchors, for the refiner"
 
 _SPLITS = ("train", "val")
-_WORST_CRF = 70.0
-_MOST_BETWEEN = 8
 _TIERS = ("A", "B")  # C is of low resolution or degraded: no truth to learn detail from
 
 
@@ -36,22 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _bounds(text: str) -> tuple[float, float]:
+    from benchmarks.anchor_rate import WORST_CRF
+
     try:
         least, most = (float(value) for value in text.split(","))
     except ValueError:
         least = most = 0.0
-    if not 1 <= least <= most <= _WORST_CRF:
-        raise argparse.ArgumentTypeError(f"crf: got {text}, expected two numbers of 1 to 70, the smaller one first")
+    if not 1 <= least <= most <= WORST_CRF:
+        raise argparse.ArgumentTypeError(
+            f"crf: got {text}, expected two numbers of 1 to {WORST_CRF:g}, the smaller one first"
+        )
     return least, most
 
 
 def _numbers(text: str) -> tuple[int, ...]:
+    from adasr_core.bitstream import MAX_MESSAGE_FRAMES
+
     try:
         numbers = tuple(int(value) for value in text.split(","))
     except ValueError:
         numbers = (0,)
-    if not all(1 <= number <= _MOST_BETWEEN for number in numbers):
-        raise argparse.ArgumentTypeError(f"every: got {text}, expected numbers from 1 to {_MOST_BETWEEN}")
+    if not all(1 <= number <= MAX_MESSAGE_FRAMES for number in numbers):
+        raise argparse.ArgumentTypeError(f"every: got {text}, expected numbers from 1 to {MAX_MESSAGE_FRAMES}")
     return numbers
 
 
